@@ -1,0 +1,178 @@
+"""Activations, each a pair: forward gives the output and a cache, backward multiplies by the slope (Equation (B4)).
+
+Every gate is decided by the real part, ``z.real > 0``, taken before the activation. For real numbers that is ``z > 0``;
+for the complex step it keeps the convention that the slope of ReLU at exactly 0 is 0.
+
+A network takes an ``Activation``, a small record of such a pair and of two properties that the mask laws ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Activation(NamedTuple):
+    """An activation as a network takes it: a forward and backward pair, and what is true of it."""
+
+    name: str
+    forward: Callable[[np.ndarray], tuple[np.ndarray, Any]]  # z -> h, cache
+    backward: Callable[[np.ndarray, Any], np.ndarray]  # dh, cache -> dz
+    zero_at_zero: bool  # phi(0) = 0: then dropping a unit = zeroing its incoming weights and bias (M2)
+    homogeneous: bool  # phi(c z) = c phi(z) for c > 0: then mask and activation commute (D30)
+
+
+class ReluCache(NamedTuple):
+    """Where ReLU let the signal through."""
+
+    z_positive: np.ndarray  # (..., N, d) bool: z > 0, taken before the activation
+
+
+def relu_forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
+    """h = max(z, 0), with slope 0 at z = 0.   Equation (B11)
+
+    Examples
+    --------
+    >>> relu_forward(np.array([[-1.0, 2.0]]))[0]
+    array([[-0.,  2.]])
+    """
+    z_positive = z.real > 0
+    return z * z_positive, ReluCache(z_positive)
+
+
+def relu_backward(dh: np.ndarray, cache: ReluCache) -> np.ndarray:
+    """dz = dh where z > 0, else 0.   Equations (B4), (B11)
+
+    Examples
+    --------
+    >>> h, cache = relu_forward(np.array([[-1.0, 2.0]]))
+    >>> relu_backward(np.array([[3.0, 4.0]]), cache)
+    array([[0., 4.]])
+    """
+    return dh * cache.z_positive
+
+
+class LeakyReluCache(NamedTuple):
+    """The slope at every entry."""
+
+    slope: np.ndarray  # (..., N, d): 1 where z > 0, else the leak a
+
+
+def leaky_relu_forward(z: np.ndarray, leak: float = 0.01) -> tuple[np.ndarray, LeakyReluCache]:
+    """h = z where z > 0, else leak * z; the slope at 0 is the leak.   Equation (B12)
+
+    Parameters
+    ----------
+    z : (..., N, d)
+    leak : a in [0, 1)
+
+    Examples
+    --------
+    >>> leaky_relu_forward(np.array([[-1.0, 2.0]]), leak=0.1)[0]
+    array([[-0.1,  2. ]])
+    """
+    if not 0.0 <= leak < 1.0:
+        raise ValueError(f"leak is {leak!r}, but 0 <= leak < 1 is needed: it is the slope for negative z")
+    slope = np.where(z.real > 0, z.real.dtype.type(1), z.real.dtype.type(leak))
+    return z * slope, LeakyReluCache(slope)
+
+
+def leaky_relu_backward(dh: np.ndarray, cache: LeakyReluCache) -> np.ndarray:
+    """dz = dh * slope.   Equations (B4), (B12)
+
+    Examples
+    --------
+    >>> h, cache = leaky_relu_forward(np.array([[-1.0, 2.0]]), leak=0.1)
+    >>> leaky_relu_backward(np.array([[3.0, 4.0]]), cache)
+    array([[0.3, 4. ]])
+    """
+    return dh * cache.slope
+
+
+class OutputCache(NamedTuple):
+    """The output itself: tanh and sigmoid have slopes that are functions of it."""
+
+    h: np.ndarray  # (..., N, d)
+
+
+def tanh_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
+    """h = tanh(z).   Equation (B13)
+
+    Examples
+    --------
+    >>> tanh_forward(np.array([[0.0]]))[0]
+    array([[0.]])
+    """
+    h = np.tanh(z)
+    return h, OutputCache(h)
+
+
+def tanh_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
+    """dz = dh * (1 - h^2).   Equations (B4), (B13)
+
+    Examples
+    --------
+    >>> h, cache = tanh_forward(np.array([[0.0]]))
+    >>> tanh_backward(np.array([[3.0]]), cache)
+    array([[3.]])
+    """
+    return dh * (1 - cache.h * cache.h)
+
+
+def sigmoid_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
+    """h = 1 / (1 + e^-z), without overflow for any finite z.   Equation (B14)
+
+    The branch is chosen by the sign of the real part, so that no exponent is positive and the complex step passes.
+
+    Examples
+    --------
+    >>> sigmoid_forward(np.array([[0.0, -800.0]]))[0]
+    array([[0.5, 0. ]])
+    """
+    negative = z.real < 0
+    e = np.exp(np.where(negative, z, -z))  # e^-|z|, at most 1
+    h = np.where(negative, e, 1) / (1 + e)
+    return h, OutputCache(h)
+
+
+def sigmoid_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
+    """dz = dh * h (1 - h).   Equations (B4), (B14)
+
+    Examples
+    --------
+    >>> h, cache = sigmoid_forward(np.array([[0.0]]))
+    >>> sigmoid_backward(np.array([[4.0]]), cache)
+    array([[1.]])
+    """
+    return dh * cache.h * (1 - cache.h)
+
+
+def identity_forward(z: np.ndarray) -> tuple[np.ndarray, None]:
+    """h = z, for output layers and linear nets.   Equation (B15)
+
+    Examples
+    --------
+    >>> identity_forward(np.array([[2.0]]))[0]
+    array([[2.]])
+    """
+    return z, None
+
+
+def identity_backward(dh: np.ndarray, cache: None) -> np.ndarray:
+    """dz = dh.   Equations (B4), (B15)
+
+    Examples
+    --------
+    >>> identity_backward(np.array([[2.0]]), None)
+    array([[2.]])
+    """
+    return dh
+
+
+relu = Activation("relu", relu_forward, relu_backward, zero_at_zero=True, homogeneous=True)
+leaky_relu = Activation("leaky_relu", leaky_relu_forward, leaky_relu_backward, zero_at_zero=True, homogeneous=True)
+tanh = Activation("tanh", tanh_forward, tanh_backward, zero_at_zero=True, homogeneous=False)
+sigmoid = Activation("sigmoid", sigmoid_forward, sigmoid_backward, zero_at_zero=False, homogeneous=False)
+identity = Activation("identity", identity_forward, identity_backward, zero_at_zero=True, homogeneous=True)

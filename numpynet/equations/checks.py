@@ -1,0 +1,158 @@
+"""The doorkeepers: small checks that turn wrong input into one clear sentence.
+
+Each names the argument, what came, what was expected and the likely cause, and returns nothing but what it checked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def check_keep_prob(keep_prob: float | np.ndarray, name: str = "keep_prob") -> float | np.ndarray:
+    """Return keep_prob, or raise if it is not in (0, 1]; a number comes back as a Python float.
+
+    A Python float keeps float32 arrays in float32; a ``np.float64`` scalar would turn them into float64. An array holds
+    one keep probability for each unit and is returned as it is.
+
+    Examples
+    --------
+    >>> check_keep_prob(0.8)
+    0.8
+    """
+    if isinstance(keep_prob, np.ndarray) and keep_prob.ndim:
+        valid = keep_prob.dtype.kind in "fc" and bool(((keep_prob.real > 0) & (keep_prob.real <= 1)).all())
+    elif isinstance(keep_prob, (int, float, np.floating, np.integer)) and not isinstance(keep_prob, bool):
+        keep_prob = float(keep_prob)
+        valid = 0.0 < keep_prob <= 1.0  # False for NaN as well
+    else:
+        raise TypeError(f"{name} must be a number in (0, 1], got {type(keep_prob).__name__}")
+    if not valid:
+        raise ValueError(
+            f"{name} is {keep_prob!r}, but 0 < {name} <= 1 is needed. It is the probability that a unit STAYS; "
+            "activations are divided by it. To drop 20 % of the units pass 0.8; for no dropout pass no unit mask."
+        )
+    return keep_prob
+
+
+def check_rng(rng: np.random.Generator) -> np.random.Generator:
+    """Return rng, or raise TypeError if it is not a ``numpy.random.Generator``.
+
+    Examples
+    --------
+    >>> check_rng(np.random.default_rng(0)) is not None
+    True
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"rng must be a numpy.random.Generator, got {type(rng).__name__}: "
+            "pass np.random.default_rng(seed), so that the run can be repeated"
+        )
+    return rng
+
+
+def check_binary(mask: np.ndarray, name: str = "mask") -> np.ndarray:
+    """Return mask, or raise ValueError if an entry is neither 0 nor 1.
+
+    Examples
+    --------
+    >>> check_binary(np.array([0.0, 1.0]))
+    array([0., 1.])
+    """
+    if not isinstance(mask, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array of 0 and 1, got {type(mask).__name__}")
+    wrong = (mask != 0) & (mask != 1)  # NaN is wrong, too
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name} must hold only 0 and 1, but {name}{list(index)} is {mask[index]!r}. "
+            "The scale 1 / keep_prob is never stored in a mask; it is a factor of its own."
+        )
+    return mask
+
+
+def check_floating(array: np.ndarray, name: str) -> np.ndarray:
+    """Return array, or raise TypeError if its dtype is neither floating nor complex.
+
+    Examples
+    --------
+    >>> check_floating(np.zeros(2), "x")
+    array([0., 0.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array of floating point numbers, got {type(array).__name__}")
+    if array.dtype.kind not in "fc":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, but a floating dtype is needed (float32 for training, float64 for checks). "
+            f"Convert it where you load it, for instance {name}.astype(np.float32) / 255 for pixels."
+        )
+    return array
+
+
+def check_finite(array: np.ndarray, name: str) -> np.ndarray:
+    """Return array, or raise ValueError that names the first entry that is NaN or infinite.
+
+    Examples
+    --------
+    >>> check_finite(np.ones(2), "x")
+    array([1., 1.])
+    """
+    # A sum is finite unless an entry is not, or it overflows: one cheap pass for the usual case.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return array
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name} must be finite, but {name}{list(index)} is {array[index]!r} "
+            f"({int(wrong.sum())} such entries of {array.size}). Look for missing values or a division by zero upstream."
+        )
+    return array
+
+
+def check_labels(labels: np.ndarray, n_classes: int, n_examples: int | None = None, name: str = "labels") -> np.ndarray:
+    """Return labels, or raise if they are not integers in 0 ... n_classes - 1, one for each example.
+
+    Examples
+    --------
+    >>> check_labels(np.array([0, 2]), n_classes=3)
+    array([0, 2])
+    """
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        came = f"dtype {labels.dtype}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise TypeError(
+            f"{name} must be a NumPy array of integers, got {came}. "
+            f"Class numbers are wanted, not one-hot rows and not floats; {name}.argmax(-1) turns one-hot rows into them."
+        )
+    if n_examples is not None and (labels.ndim == 0 or labels.shape[-1] != n_examples):
+        raise ValueError(f"{name} has shape {labels.shape}, but one label for each of {n_examples} examples is needed")
+    if labels.size == 0:
+        raise ValueError(f"{name} is empty: there is nothing to take a mean of")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"{name} must lie in 0 ... {n_classes - 1}, got {low} ... {high}; classes count from 0")
+    return labels
+
+
+def check_precision(**arrays: np.ndarray | None) -> None:
+    """Raise TypeError unless all arrays share one precision, so that nothing is cast silently.
+
+    The first array is the measure. A complex array agrees with the real one of its precision (the complex step mixes
+    them on purpose), a boolean mask with all, and None is skipped.
+
+    Examples
+    --------
+    >>> check_precision(x=np.zeros(2, np.float32), W=np.zeros(2, np.float32), unit_mask=None)
+    """
+    (first_name, first), *rest = arrays.items()
+    precision = check_floating(
+        first, first_name
+    ).dtype.char.lower()  # "f" for float32 and complex64, "d" for the doubles
+    for name, array in rest:
+        if array is None or array.dtype.char.lower() == precision or array.dtype == bool:
+            continue
+        check_floating(array, name)
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, but {first_name} has {first.dtype}: the result would silently change precision. "
+            f"Convert one of them, for instance {name}.astype({first_name}.dtype)."
+        )
