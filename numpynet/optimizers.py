@@ -1,0 +1,342 @@
+"""Optimizers: what to do with a gradient. Each acts on one flat vector, elementwise and in place.
+
+The docstrings write an optimizer as its paper does; the code beside it does the same without temporary arrays, block by
+block, so that a block stays in the processor's cache while it is worked on. theta and the state are written to, the
+gradient is not.
+
+``update`` is one whole step for a network: decay, optimizer, max-norm and, with a weight mask, the projection that
+keeps every pruned weight at exactly 0, whatever the optimizer remembers (Equation (M10): for elementwise optimizers
+this equals masking the gradient).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from numpynet.parameters import Parameters
+
+_BLOCK = 1 << 15  # entries; five float32 arrays of this length fit into a second-level cache
+
+
+@dataclass
+class OptimizerState:
+    """What an optimizer remembers: how many steps it has made, and vectors that started at 0."""
+
+    step: int
+    slots: dict[str, np.ndarray]  # each of the shape of theta's vector
+    scratch: np.ndarray = field(repr=False)  # working space of one block, without meaning between steps
+
+    def impose(self, weight_mask: Parameters) -> None:
+        """Forget pruned weights: set the state to 0 where the mask is.   Equation (M16)
+
+        Examples
+        --------
+        >>> from numpynet.parameters import Layout
+        >>> mask = Parameters(np.array([1.0, 0.0, 1.0]), Layout.of_sizes((2, 1)))
+        >>> state = OptimizerState(1, {"v": np.array([5.0, 6.0, 7.0])}, np.empty(3))
+        >>> state.impose(mask)
+        >>> state.slots["v"]
+        array([5., 0., 7.])
+        """
+        for slot in self.slots.values():
+            slot *= weight_mask.vector
+
+
+class _Elementwise:
+    """The frame that all optimizers share: a state of zeros, and a walk over blocks."""
+
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def init(self, theta: np.ndarray) -> OptimizerState:
+        """Return the state at step 0 for a parameter vector (..., P)."""
+        scratch = np.empty(min(theta.size, _BLOCK), theta.dtype)
+        return OptimizerState(0, {name: np.zeros_like(theta) for name in self.slots}, scratch)
+
+    def step(self, theta: np.ndarray, grad: np.ndarray, state: OptimizerState, lr: float) -> None:
+        """Make one step; theta and state change in place.
+
+        Parameters
+        ----------
+        theta, grad : (..., P) contiguous vectors of one shape and dtype
+        state : of ``init``
+        lr : the learning rate of this step
+        """
+        if theta.shape != grad.shape:
+            raise ValueError(f"grad {grad.shape} must have the shape of theta {theta.shape}")
+        state.step += 1
+        for block in _blocks(theta.size):
+            slots = [state.slots[name].reshape(-1)[block] for name in self.slots]
+            part = theta.reshape(-1)[block]
+            self._update(part, grad.reshape(-1)[block], *slots, state.scratch[: part.size], lr, state.step)
+
+
+@dataclass(frozen=True)
+class SGD(_Elementwise):
+    """theta <- theta - lr * g.   Equation (O1)
+
+    Examples
+    --------
+    >>> theta = np.array([1.0])
+    >>> SGD().step(theta, np.array([2.0]), SGD().init(theta), lr=0.1)
+    >>> theta
+    array([0.8])
+    """
+
+    def _update(self, theta, g, scratch, lr, t):
+        np.multiply(g, lr, out=scratch)
+        theta -= scratch
+
+
+@dataclass(frozen=True)
+class Momentum(_Elementwise):
+    """v <- mu v + g,  theta <- theta - lr * v   (heavy ball).   Equation (O2)
+
+    Examples
+    --------
+    >>> optimizer, theta = Momentum(0.9), np.array([1.0])
+    >>> state = optimizer.init(theta)
+    >>> for _ in range(2):
+    ...     optimizer.step(theta, np.array([1.0]), state, lr=0.1)
+    >>> theta                                                # 1 - 0.1 - 0.1 * 1.9
+    array([0.71])
+    """
+
+    momentum: float = 0.9
+    slots: ClassVar[tuple[str, ...]] = ("v",)
+
+    def __post_init__(self) -> None:
+        _share(momentum=self.momentum)
+
+    def _update(self, theta, g, v, scratch, lr, t):
+        v *= self.momentum
+        v += g
+        np.multiply(v, lr, out=scratch)
+        theta -= scratch
+
+
+@dataclass(frozen=True)
+class Nesterov(_Elementwise):
+    """v <- mu v + g,  theta <- theta - lr * (g + mu v).   Equation (O3)
+
+    Examples
+    --------
+    >>> theta = np.array([1.0])
+    >>> Nesterov(0.9).step(theta, np.array([1.0]), Nesterov().init(theta), lr=0.1)
+    >>> theta
+    array([0.81])
+    """
+
+    momentum: float = 0.9
+    slots: ClassVar[tuple[str, ...]] = ("v",)
+
+    def __post_init__(self) -> None:
+        _share(momentum=self.momentum)
+
+    def _update(self, theta, g, v, scratch, lr, t):
+        v *= self.momentum
+        v += g
+        np.multiply(v, self.momentum, out=scratch)
+        scratch += g
+        scratch *= lr
+        theta -= scratch
+
+
+@dataclass(frozen=True)
+class RMSProp(_Elementwise):
+    """s <- beta s + (1 - beta) g^2,  theta <- theta - lr * g / (sqrt(s) + epsilon).   Equation (O4)
+
+    Examples
+    --------
+    >>> theta = np.array([1.0])
+    >>> RMSProp(beta=0.99).step(theta, np.array([4.0]), RMSProp().init(theta), lr=0.01)
+    >>> theta                                                # the first step is lr / sqrt(1 - beta)
+    array([0.9])
+    """
+
+    beta: float = 0.99
+    epsilon: float = 1e-8
+    slots: ClassVar[tuple[str, ...]] = ("s",)
+
+    def __post_init__(self) -> None:
+        _share(beta=self.beta)
+        _epsilon(self.epsilon)
+
+    def _update(self, theta, g, s, scratch, lr, t):
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - self.beta
+        s *= self.beta
+        s += scratch
+        np.sqrt(s, out=scratch)
+        scratch += self.epsilon
+        np.divide(g, scratch, out=scratch)
+        scratch *= lr
+        theta -= scratch
+
+
+@dataclass(frozen=True)
+class Adam(_Elementwise):
+    """Adam (Kingma and Ba 2015, Algorithm 1).   Equation (O5)
+
+        m <- beta1 m + (1 - beta1) g            mean of the gradients
+        s <- beta2 s + (1 - beta2) g^2          mean of their squares
+        theta <- theta - lr * (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon)
+
+    Examples
+    --------
+    >>> theta = np.array([1.0])
+    >>> Adam().step(theta, np.array([400.0]), Adam().init(theta), lr=0.01)
+    >>> theta                                                # the first step is lr, whatever the gradient's size
+    array([0.99])
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    slots: ClassVar[tuple[str, ...]] = ("m", "s")
+
+    def __post_init__(self) -> None:
+        _share(beta1=self.beta1, beta2=self.beta2)
+        _epsilon(self.epsilon)
+
+    def _update(self, theta, g, m, s, scratch, lr, t):
+        m *= self.beta1
+        np.multiply(g, 1 - self.beta1, out=scratch)
+        m += scratch
+        s *= self.beta2
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - self.beta2
+        s += scratch
+        np.divide(s, 1 - self.beta2**t, out=scratch)
+        np.sqrt(scratch, out=scratch)
+        scratch += self.epsilon
+        np.divide(m, scratch, out=scratch)
+        scratch *= lr / (1 - self.beta1**t)
+        theta -= scratch
+
+
+Optimizer = SGD | Momentum | Nesterov | RMSProp | Adam
+
+
+@dataclass(frozen=True)
+class Decay:
+    """What pulls the weights (never the biases) towards 0, and how far out they may go.
+
+    Parameters
+    ----------
+    coupled : lambda of g <- g + lambda W, the gradient of the L2 penalty, before the optimizer.   Equation (O6)
+    decoupled : lambda of W <- (1 - lr lambda) W - lr * update, beside the optimizer (AdamW).   Equation (O7)
+    max_norm : the largest norm of the incoming weights of a unit, or None.   Equation (O8)
+    """
+
+    coupled: float = 0.0
+    decoupled: float = 0.0
+    max_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("coupled", "decoupled"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} weight decay is {getattr(self, name)!r}, but a finite number >= 0 is needed")
+        if self.max_norm is not None and not 0 < self.max_norm < math.inf:
+            raise ValueError(f"max_norm is {self.max_norm!r}, but a finite number > 0 or None is needed")
+
+
+def update(
+    theta: Parameters,
+    gradients: Parameters,
+    optimizer: Optimizer,
+    state: OptimizerState,
+    lr: float,
+    *,
+    decay: Decay | None = None,
+    weight_mask: Parameters | None = None,
+) -> None:
+    """Make one step of training on a network's parameters, in place.   Equations (O6), (O7), (O8), (M10)
+
+    With a weight mask the pruned weights are exactly 0 afterwards, also when the mask is new and the optimizer still
+    remembers them; ``state.impose(mask)`` makes it forget.
+
+    Parameters
+    ----------
+    theta : written to
+    gradients : of the loss, masked or not; not written to
+    optimizer, state : the state is written to
+    lr : learning rate of this step
+    decay : see ``Decay``
+    weight_mask : binary, of the form of theta (1 at biases), or None
+
+    Examples
+    --------
+    >>> from numpynet.parameters import Layout
+    >>> layout = Layout.of_sizes((2, 1))
+    >>> theta, gradients = Parameters(np.ones(3), layout), Parameters(np.array([1.0, 2.0, 3.0]), layout)
+    >>> mask = Parameters(np.array([1.0, 0.0, 1.0]), layout)
+    >>> update(theta, gradients, SGD(), SGD().init(theta.vector), lr=0.1, weight_mask=mask)
+    >>> theta.vector
+    array([0.9, 0. , 0.7])
+    """
+    grad = gradients.vector
+    if decay is not None and decay.coupled:
+        decayed = gradients.copy()
+        for name in theta.layout.weight_names:
+            kept = theta[name] if weight_mask is None else theta[name] * weight_mask[name]
+            decayed[name] += decay.coupled * kept
+        grad = decayed.vector
+    if decay is not None and decay.decoupled:
+        if lr * decay.decoupled >= 1:
+            raise ValueError(
+                f"decoupled weight decay {decay.decoupled!r} times the learning rate {lr!r} is at least 1: "
+                "one step would turn every weight's sign"
+            )
+        for name in theta.layout.weight_names:
+            theta[name][...] *= 1 - lr * decay.decoupled
+    optimizer.step(theta.vector, grad, state, lr)
+    if weight_mask is not None:
+        theta *= weight_mask
+    if decay is not None and decay.max_norm is not None:
+        for name in theta.layout.weight_names:
+            project_max_norm(theta[name], decay.max_norm, out=theta[name])
+
+
+def project_max_norm(W: np.ndarray, limit: float, *, out: np.ndarray | None = None) -> np.ndarray:
+    """Shorten the incoming weights of every unit to at most the limit: w_j <- w_j min(1, c / ||w_j||).   Equation (O8)
+
+    Parameters
+    ----------
+    W : (..., d_in, d_out); a column holds the incoming weights of a unit. Hand in M * W if there is a mask.
+    limit : c > 0
+    out : array to write to, W itself is allowed
+
+    Examples
+    --------
+    >>> project_max_norm(np.array([[3.0, 0.0], [4.0, 0.0]]), limit=1.0)
+    array([[0.6, 0. ],
+           [0.8, 0. ]])
+    """
+    if not 0 < limit < math.inf:
+        raise ValueError(f"limit is {limit!r}, but a finite number > 0 is needed")
+    norm = np.sqrt((W * W).sum(axis=-2, keepdims=True))  # (..., 1, d_out)
+    factor = np.ones_like(norm)
+    np.divide(limit, norm, out=factor, where=norm > limit)  # no 0 / 0: a zero column stays
+    return np.multiply(W, factor, out=out)
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK))
+
+
+def _share(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(
+                f"{name} is {value!r}, but 0 <= {name} < 1 is needed: it is the share of the past that is kept"
+            )
+
+
+def _epsilon(epsilon: float) -> None:
+    if not 0 < epsilon < math.inf:
+        raise ValueError(f"epsilon is {epsilon!r}, but a number > 0 is needed: it keeps 0 / 0 away from pruned weights")

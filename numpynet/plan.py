@@ -1,0 +1,68 @@
+"""How to train: everything but the network, the data and the seed, as one record that can be printed and compared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from numpynet.equations.losses import Loss, softmax_cross_entropy
+from numpynet.initializers import Initializer, glorot_normal
+from numpynet.optimizers import SGD, Decay, Optimizer
+from numpynet.schedules import Constant, Schedule
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train; everything but the network, the data and the seed.
+
+    Parameters
+    ----------
+    epochs, steps : how long; exactly one of the two is given
+    batch_size : examples in a batch. Batches are drawn without replacement; the last of an epoch may be smaller.
+    optimizer : see ``numpynet.optimizers``
+    schedule : learning rate as a function of completed steps, see ``numpynet.schedules``; a number means constant
+    decay : weight decay and max-norm
+    loss : see ``numpynet.equations.losses``
+    evaluate_every : steps between records; None for one after every epoch
+    initializer : of the weights, see ``numpynet.initializers``
+    dtype : of everything, float32 or float64
+
+    Examples
+    --------
+    >>> TrainingPlan(epochs=10, schedule=0.01).schedule
+    Constant(lr=0.01)
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int = 64
+    optimizer: Optimizer = SGD()  # noqa: RUF009  frozen, without state
+    schedule: Schedule | float = 0.01
+    decay: Decay = Decay()  # noqa: RUF009  frozen
+    loss: Loss = softmax_cross_entropy
+    evaluate_every: int | None = None
+    initializer: Initializer = glorot_normal
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"give either epochs or steps, got epochs={self.epochs!r} and steps={self.steps!r}")
+        for name in ("epochs", "steps", "batch_size", "evaluate_every"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} is {value!r}, but an integer >= 1 is needed")
+        if isinstance(self.schedule, (int, float)):
+            object.__setattr__(self, "schedule", Constant(float(self.schedule)))
+        object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype is {self.dtype}, but float32 (for speed) or float64 (for checks) is needed")
+
+    def steps_per_epoch(self, n_examples: int) -> int:
+        """Return how many batches make an epoch."""
+        return math.ceil(n_examples / self.batch_size)
+
+    def total_steps(self, n_examples: int) -> int:
+        """Return how many steps the whole training has."""
+        return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(n_examples)

@@ -1,0 +1,360 @@
+"""The training loop: batches, one forward and one backward pass, one step of the optimizer, and a record now and then.
+
+A run is a ``TrainingState``, made by ``begin``, and ``train`` is a generator that moves it on and yields records. So a
+tutorial watches a training with a ``for`` loop, and whoever stops the loop has stopped the training:
+
+    state = begin(net, plan, data.train, seed=0)
+    for record in train(state, data.train, monitors={"test": data.test}):
+        print(record.step, record.accuracy["test"])
+        if record.accuracy["test"] > 0.97:
+            break                                   # the state is whole; train(state, ...) would go on
+
+Everything that the next step depends on is in the state: parameters, optimizer, generators, and the place in the order
+of the examples. ``numpynet.checkpoints`` saves it, and a resumed run ends with the same bits.
+
+A stack of R replicates is trained in one loop, each with the streams of its own seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from numpynet.data.dataset import Split, check_split
+from numpynet.equations.checks import check_binary, check_finite, check_floating
+from numpynet.equations.losses import Loss, softmax_cross_entropy
+from numpynet.network import MLP
+from numpynet.optimizers import OptimizerState, update
+from numpynet.parameters import Parameters
+from numpynet.plan import TrainingPlan
+from numpynet.seeding import streams
+
+Number = float | list  # a float, or a list of them for replicates
+
+
+class Record(NamedTuple):
+    """What is known after a number of steps. With replicates, each number is a list with one entry for each."""
+
+    step: int  # completed steps
+    epoch: float  # completed passes over the data
+    lr: float | None  # learning rate of the last step; None before the first
+    batch_loss: Number | None  # mean loss of the batches since the last record, masks and all; None before the first
+    loss: dict[str, Number]  # of each monitored split, in evaluation (no dropout), in nats
+    accuracy: dict[str, Number]  # share of right answers, 0 to 1; without class labels there is none
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss, or something on the way to it, is no longer finite; the message says at which step and where."""
+
+
+@dataclass
+class TrainingState:
+    """A training that can go on: what the next step depends on, and what was recorded so far."""
+
+    net: MLP
+    plan: TrainingPlan
+    seed: int | tuple[int, ...]  # one, or one for each replicate
+    theta: Parameters
+    weight_mask: Parameters | None
+    optimizer: OptimizerState
+    batch_rngs: list[np.random.Generator]  # one for each replicate
+    dropout_rngs: list[np.random.Generator]
+    order: np.ndarray  # (..., n_train) the examples in the order of this epoch
+    position: int = 0  # how many of them have been used
+    step: int = 0
+    batch_loss_sum: np.ndarray = field(default_factory=lambda: np.zeros(()))  # since the last record
+    batch_loss_count: int = 0
+    history: list[Record] = field(default_factory=list)
+
+
+def begin(
+    net: MLP,
+    plan: TrainingPlan,
+    train_split: Split,
+    *,
+    seed: int | Sequence[int] = 0,
+    theta_0: Parameters | None = None,
+    weight_mask: Parameters | None = None,
+) -> TrainingState:
+    """Prepare a training at step 0.
+
+    Parameters
+    ----------
+    net, plan : what is trained, and how
+    train_split : the examples
+    seed : of all random numbers of this run; a sequence of R seeds trains R replicates in one stack
+    theta_0 : initial parameters, copied; None draws them from the seed. With a weight mask the pruned weights start
+        at 0 and all others at their value in theta_0, bit for bit (Equation (L4)).
+    weight_mask : binary, of the form of theta, or None for a dense net; biases are never pruned
+
+    Raises
+    ------
+    TypeError, ValueError
+        The data, the mask or theta_0 do not fit the network; a batch is larger than the data.
+
+    Examples
+    --------
+    >>> from numpynet.data import make_xor
+    >>> split = make_xor(np.random.default_rng(0), 20, noise=0.1)
+    >>> state = begin(MLP((2, 8, 2)), TrainingPlan(epochs=1, batch_size=5), Split(split.x.astype(np.float32), split.y))
+    >>> state.step, state.theta.layout.size
+    (0, 42)
+    """
+    dtype = np.dtype(plan.dtype)
+    _check_data(net, plan, train_split, "train_split", dtype)
+    n_train = len(train_split.x)
+    if plan.batch_size > n_train:
+        raise ValueError(f"batch_size is {plan.batch_size}, but there are only {n_train} examples to train on")
+    stacked = isinstance(seed, (list, tuple))
+    seeds = tuple(seed) if stacked else (seed,)
+    if not seeds:
+        raise ValueError("seed is empty: give one seed for each replicate")
+    runs = [streams(s) for s in seeds]
+    if theta_0 is None:
+        rngs = [run.init for run in runs]
+        theta = net.init(rngs if stacked else rngs[0], initializer=plan.initializer, dtype=dtype)
+    else:
+        theta = _own_start(net, theta_0, dtype, (len(seeds),) if stacked else ())
+    if weight_mask is not None:
+        weight_mask = _own_mask(net, weight_mask, dtype, theta.replicates)
+        theta *= weight_mask
+    return TrainingState(
+        net=net,
+        plan=plan,
+        seed=seeds if stacked else seed,
+        theta=theta,
+        weight_mask=weight_mask,
+        optimizer=plan.optimizer.init(theta.vector),
+        batch_rngs=[run.batches for run in runs],
+        dropout_rngs=[run.dropout for run in runs],
+        order=np.zeros((*theta.replicates, 0), np.intp),
+        batch_loss_sum=np.zeros(theta.replicates),
+    )
+
+
+def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Split] | None = None) -> Iterator[Record]:
+    """Train to the end of the plan, and yield a record at step 0, at every evaluation and at the last step.
+
+    The state moves on with the iteration; every yielded record is also in ``state.history``. Between two records it is
+    whole: stop the iteration there, save it, or call ``train`` again to go on.
+
+    Parameters
+    ----------
+    state : of ``begin``, or of a checkpoint; it changes
+    train_split : the same examples as in ``begin``
+    monitors : name -> split to evaluate for each record, for instance {"validation": ..., "test": ...}
+
+    Raises
+    ------
+    TrainingDiverged
+        The loss is not finite. The parameters are those before the failing step, and the history is kept.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> data = load_digits()
+    >>> state = begin(MLP((64, 30, 10)), TrainingPlan(epochs=2, schedule=0.1), data.train)
+    >>> [record.step for record in train(state, data.train)]
+    [0, 23, 46]
+    """
+    net, plan = state.net, state.plan
+    monitors = dict(monitors or {})
+    dtype = state.theta.dtype
+    for name, split in {"train_split": train_split, **monitors}.items():
+        _check_data(net, plan, split, name, dtype)
+    n_train = len(train_split.x)
+    total, per_epoch = plan.total_steps(n_train), plan.steps_per_epoch(n_train)
+    every = plan.evaluate_every or per_epoch
+    gradients = Parameters.zeros(net.layout, replicates=state.theta.replicates, dtype=dtype)
+
+    if state.step == 0 and not state.history:
+        yield _record(state, None, per_epoch, monitors)
+    while state.step < total:
+        lr = plan.schedule(state.step)
+        with np.errstate(over="ignore", invalid="ignore"):  # said in words by _check_loss instead
+            loss = _step(state, train_split, gradients, lr)
+        state.batch_loss_sum = state.batch_loss_sum + loss
+        state.batch_loss_count += 1
+        if state.step % every == 0 or state.step == total:
+            yield _record(state, lr, per_epoch, monitors)
+
+
+def evaluate(
+    net: MLP,
+    theta: Parameters,
+    split: Split,
+    *,
+    weight_mask: Parameters | None = None,
+    loss: Loss = softmax_cross_entropy,
+    batch_size: int = 2000,
+) -> tuple[Number, Number | None]:
+    """Return loss and accuracy of a split in evaluation: no unit mask, no scale.
+
+    Parameters
+    ----------
+    split : with class labels, or with floating targets (then the accuracy is None)
+    batch_size : bounds the memory; every example counts once, whatever it is
+
+    Examples
+    --------
+    >>> net = MLP((2, 3, 4))
+    >>> theta = Parameters.zeros(net.layout)
+    >>> evaluate(net, theta, Split(np.zeros((5, 2), np.float32), np.array([0, 0, 1, 2, 3])))      # (log 4, 2 of 5)
+    (1.3862944, 0.4)
+    """
+    with_classes = split.y.dtype.kind in "iu"
+    loss_sum, right = np.zeros(theta.replicates), np.zeros(theta.replicates)
+    for start in range(0, len(split.x), batch_size):
+        x, y = split.x[start : start + batch_size], split.y[start : start + batch_size]
+        logits, _ = net.forward(theta, x, weight_mask=weight_mask, trusted=True)
+        loss_sum = loss_sum + np.asarray(loss.forward(logits, y)[0], np.float64) * len(x)
+        if with_classes:
+            right = right + (logits.argmax(axis=-1) == y).sum(axis=-1)
+    n = len(split.x)
+    return (loss_sum / n).tolist(), (right / n).tolist() if with_classes else None
+
+
+def early_stop(history: Sequence[Record], monitor: str = "validation", *, replicate: int | None = None) -> Record:
+    """Return the record with the smallest loss on a monitored split, the first of them if there are several.
+
+    It is read off afterwards and changes nothing about the training. With replicates, say which one.
+
+    Examples
+    --------
+    >>> records = [Record(s, 0.0, None, None, {"validation": v}, {}) for s, v in ((0, 2.3), (10, 0.5), (20, 0.5))]
+    >>> early_stop(records).step
+    10
+    """
+    if not history:
+        raise ValueError("history is empty: nothing has been recorded yet")
+    if monitor not in history[0].loss:
+        raise KeyError(f"there is no monitor {monitor!r}; recorded are {', '.join(history[0].loss) or 'none'}")
+
+    def loss_of(record: Record) -> float:
+        value = record.loss[monitor]
+        if isinstance(value, list):
+            if replicate is None:
+                raise ValueError(f"the history has {len(value)} replicates: say which one, replicate=0 for instance")
+            return value[replicate]
+        return value
+
+    return min(history, key=loss_of)
+
+
+def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: float) -> np.ndarray:
+    """One step: batch, masks, forward, backward, update. Returns the loss of the batch, (...,)."""
+    net, plan, theta = state.net, state.plan, state.theta
+    batch = _next_batch(state, len(train_split.x))  # (..., B)
+    x, y = train_split.x[batch], train_split.y[batch]  # (..., B, d), (..., B)
+    unit_masks = _draw_unit_masks(state, batch.shape[-1]) if net.has_dropout else None
+    logits, caches = net.forward(theta, x, weight_mask=state.weight_mask, unit_masks=unit_masks, trusted=True)
+    loss, loss_cache = plan.loss.forward(logits, y)
+    _check_loss(loss, caches, state)
+    net.backward(plan.loss.backward(1.0, loss_cache), caches, out=gradients)
+    update(theta, gradients, plan.optimizer, state.optimizer, lr, decay=plan.decay, weight_mask=state.weight_mask)
+    state.step += 1
+    return loss
+
+
+def _next_batch(state: TrainingState, n_train: int) -> np.ndarray:
+    """Return the next indices (..., B); at the end of an epoch every replicate shuffles anew."""
+    if state.position >= state.order.shape[-1]:
+        orders = [rng.permutation(n_train) for rng in state.batch_rngs]
+        state.order = np.stack(orders) if state.theta.replicates else orders[0]
+        state.position = 0
+    batch = state.order[..., state.position : state.position + state.plan.batch_size]
+    state.position += batch.shape[-1]
+    return batch
+
+
+def _draw_unit_masks(state: TrainingState, n: int) -> list[np.ndarray | None]:
+    """Draw the unit masks of a batch, each replicate from its own stream."""
+    drawn = [state.net.sample_unit_masks(rng, (n,), dtype=state.theta.dtype) for rng in state.dropout_rngs]
+    if not state.theta.replicates:
+        return drawn[0]
+    return [None if masks[0] is None else np.stack(masks) for masks in zip(*drawn)]
+
+
+def _record(state: TrainingState, lr: float | None, per_epoch: int, monitors: Mapping[str, Split]) -> Record:
+    losses, accuracies = {}, {}
+    for name, split in monitors.items():
+        losses[name], accuracy = evaluate(
+            state.net, state.theta, split, weight_mask=state.weight_mask, loss=state.plan.loss
+        )
+        if accuracy is not None:
+            accuracies[name] = accuracy
+    batch_loss = (state.batch_loss_sum / state.batch_loss_count).tolist() if state.batch_loss_count else None
+    record = Record(state.step, state.step / per_epoch, lr, batch_loss, losses, accuracies)
+    state.history.append(record)
+    state.batch_loss_sum, state.batch_loss_count = np.zeros(state.theta.replicates), 0
+    return record
+
+
+def _check_loss(loss: np.ndarray, caches, state: TrainingState) -> None:
+    """Raise TrainingDiverged unless the loss is finite, and say in which layer the trouble began."""
+    if np.isfinite(loss).all():
+        return
+    where = "the loss itself"
+    for layer, cache in enumerate(caches.linear, start=1):
+        if not np.isfinite(cache.W).all():
+            where = f"the weights of layer {layer}, after the update of step {state.step}"
+            break
+        if not np.isfinite(cache.x).all():
+            where = f"the input of layer {layer}"
+            break
+    raise TrainingDiverged(
+        f"the loss is {np.asarray(loss).tolist()} at step {state.step + 1}; the first entries that are not finite are in "
+        f"{where}. The learning rate {state.plan.schedule(state.step):g} is probably too large; "
+        "what was recorded before is in state.history"
+    )
+
+
+def _check_data(net: MLP, plan: TrainingPlan, split: Split, name: str, dtype: np.dtype) -> None:
+    """Raise unless the split can go through this network in this dtype."""
+    if not isinstance(split, tuple) or len(split) != 2:
+        raise TypeError(f"{name} must be a Split(x, y), got {type(split).__name__}")
+    if isinstance(split.y, np.ndarray) and split.y.dtype.kind == "f":  # targets of a regression
+        check_finite(check_floating(split.x, f"{name}.x"), f"{name}.x")
+        check_finite(split.y, f"{name}.y")
+        if split.y.shape != (len(split.x), net.sizes[-1]):
+            raise ValueError(
+                f"{name}.y has shape {split.y.shape}, but floating targets must be {(len(split.x), net.sizes[-1])}; "
+                "class labels must be integers"
+            )
+    else:
+        check_split(split, n_classes=net.sizes[-1], name=name)
+    if split.x.ndim != 2 or split.x.shape[1] != net.sizes[0]:
+        raise ValueError(f"{name}.x has shape {split.x.shape}, but (N, {net.sizes[0]}) is needed for sizes {net.sizes}")
+    if split.x.dtype != dtype:
+        raise TypeError(
+            f"{name}.x has dtype {split.x.dtype}, but the plan trains in {dtype}: convert the data once, "
+            f"x.astype(np.{dtype}), or give the plan dtype={split.x.dtype.name!r}"
+        )
+
+
+def _own_start(net: MLP, theta_0: Parameters, dtype: np.dtype, replicates: tuple[int, ...]) -> Parameters:
+    """Return a copy of theta_0, which training must never touch."""
+    if not isinstance(theta_0, Parameters) or theta_0.layout != net.layout:
+        raise ValueError(f"theta_0 must be Parameters of this network with sizes {net.sizes}")
+    if theta_0.dtype != dtype:
+        raise TypeError(f"theta_0 has dtype {theta_0.dtype}, but the plan trains in {dtype}")
+    check_finite(theta_0.vector, "theta_0")
+    if theta_0.replicates not in ((), replicates):
+        raise ValueError(f"theta_0 has the replicates {theta_0.replicates}, but the seeds ask for {replicates}")
+    return Parameters(np.broadcast_to(theta_0.vector, (*replicates, net.layout.size)).copy(), net.layout)
+
+
+def _own_mask(net: MLP, weight_mask: Parameters, dtype: np.dtype, replicates: tuple[int, ...]) -> Parameters:
+    """Return a copy of the mask in the dtype of training, or raise if it is no mask of this network's weights."""
+    if not isinstance(weight_mask, Parameters) or weight_mask.layout != net.layout:
+        raise ValueError(f"weight_mask must be Parameters of this network with sizes {net.sizes}")
+    check_binary(weight_mask.vector, "weight_mask")
+    for name, part in weight_mask.items():
+        if name not in net.layout.weight_names and not (part == 1).all():
+            raise ValueError(f"weight_mask is 0 somewhere in {name}, but biases are never pruned: they must be 1 there")
+    if weight_mask.replicates not in ((), replicates):
+        raise ValueError(f"weight_mask has the replicates {weight_mask.replicates}, but the seeds ask for {replicates}")
+    return weight_mask.astype(dtype)
