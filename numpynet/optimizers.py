@@ -1,8 +1,7 @@
 """Optimizers: what to do with a gradient. Each acts on one flat vector, elementwise and in place.
 
-The docstrings write an optimizer as its paper does; the code beside it does the same without temporary arrays, block by
-block, so that a block stays in the processor's cache while it is worked on. theta and the state are written to, the
-gradient is not.
+The docstrings write an optimizer as its paper does; the code below does the same without temporary arrays. theta and
+the state are written to, the gradient is not.
 
 ``update`` is one whole step for a network: decay, optimizer, max-norm and, with a weight mask, the projection that
 keeps every pruned weight at exactly 0, whatever the optimizer remembers (Equation (M10): for elementwise optimizers
@@ -12,15 +11,12 @@ this equals masking the gradient).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from numpynet.parameters import Parameters
-
-_BLOCK = 1 << 15  # entries; five float32 arrays of this length fit into a second-level cache
 
 
 @dataclass
@@ -29,7 +25,7 @@ class OptimizerState:
 
     step: int
     slots: dict[str, np.ndarray]  # each of the shape of theta's vector
-    scratch: np.ndarray = field(repr=False)  # working space of one block, without meaning between steps
+    scratch: np.ndarray = field(repr=False)  # working space of theta's size, without meaning between steps
 
     def impose(self, weight_mask: Parameters) -> None:
         """Forget pruned weights: set the state to 0 where the mask is.   Equation (M16)
@@ -48,31 +44,28 @@ class OptimizerState:
 
 
 class _Elementwise:
-    """The frame that all optimizers share: a state of zeros, and a walk over blocks."""
+    """The frame that all optimizers share: a state of zeros, and the count of steps."""
 
     slots: ClassVar[tuple[str, ...]] = ()
 
     def init(self, theta: np.ndarray) -> OptimizerState:
         """Return the state at step 0 for a parameter vector (..., P)."""
-        scratch = np.empty(min(theta.size, _BLOCK), theta.dtype)
-        return OptimizerState(0, {name: np.zeros_like(theta) for name in self.slots}, scratch)
+        return OptimizerState(0, {name: np.zeros_like(theta) for name in self.slots}, np.empty_like(theta))
 
     def step(self, theta: np.ndarray, grad: np.ndarray, state: OptimizerState, lr: float) -> None:
         """Make one step; theta and state change in place.
 
         Parameters
         ----------
-        theta, grad : (..., P) contiguous vectors of one shape and dtype
+        theta, grad : (..., P) vectors of one shape and dtype
         state : of ``init``
         lr : the learning rate of this step
         """
         if theta.shape != grad.shape:
             raise ValueError(f"grad {grad.shape} must have the shape of theta {theta.shape}")
         state.step += 1
-        for block in _blocks(theta.size):
-            slots = [state.slots[name].reshape(-1)[block] for name in self.slots]
-            part = theta.reshape(-1)[block]
-            self._update(part, grad.reshape(-1)[block], *slots, state.scratch[: part.size], lr, state.step)
+        slots = [state.slots[name] for name in self.slots]
+        self._update(theta, grad, *slots, state.scratch, lr, state.step)
 
 
 @dataclass(frozen=True)
@@ -323,10 +316,6 @@ def project_max_norm(W: np.ndarray, limit: float, *, out: np.ndarray | None = No
     factor = np.ones_like(norm)
     np.divide(limit, norm, out=factor, where=norm > limit)  # no 0 / 0: a zero column stays
     return np.multiply(W, factor, out=out)
-
-
-def _blocks(size: int) -> Iterator[slice]:
-    return (slice(start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK))
 
 
 def _share(**values: float) -> None:
