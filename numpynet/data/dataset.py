@@ -71,7 +71,9 @@ def check_split(split: Split, n_classes: int | None = None, name: str = "split")
             f"convert it yourself, so that the scale is chosen and not guessed, for example x.astype(np.float32) / 255"
         )
     if x.ndim != 2:
-        raise ValueError(f"{name}.x must have the shape (N, d), got {x.shape}; flatten images with x.reshape(len(x), -1)")
+        raise ValueError(
+            f"{name}.x must have the shape (N, d), got {x.shape}; flatten images with x.reshape(len(x), -1)"
+        )
     if x.size == 0:
         raise ValueError(f"{name}.x is empty, its shape is {x.shape}; at least one example with one column is needed")
     finite = np.isfinite(x)
@@ -120,7 +122,11 @@ def split_validation(split: Split, n_validation: int, rng: np.random.Generator) 
     """
     x, y = check_split(split)
     check_rng(rng)
-    n_validation = check_count(n_validation, "n_validation", 1, len(x) - 1)
+    n_validation = check_count(n_validation, "n_validation", 1)
+    if n_validation >= len(x):
+        raise ValueError(
+            f"n_validation is {n_validation}, but of {len(x)} examples at least one must stay for training"
+        )
     order = rng.permutation(len(x))
     chosen, rest = order[:n_validation], order[n_validation:]
     return Split(x[rest], y[rest]), Split(x[chosen], y[chosen])

@@ -12,9 +12,7 @@ import numpy as np
 
 from numpynet.data.dataset import Dataset, Split, check_count, check_real_dtype
 
-SOURCE = (
-    "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0"
-)
+SOURCE = "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0"
 
 
 def load_digits(*, dtype: np.typing.DTypeLike = np.float32, n_test: int = 360, seed: int = 0) -> Dataset:

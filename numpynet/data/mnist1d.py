@@ -91,7 +91,9 @@ def load_mnist1d(*, dtype: np.typing.DTypeLike = np.float32, seed: int = 42, n_s
     seed = check_count(seed, "seed", 0, 2**32 - 1)
     n_samples = check_count(n_samples, "n_samples", N_CLASSES)
     if n_samples % N_CLASSES:
-        raise ValueError(f"n_samples is {n_samples}, but it must be a multiple of {N_CLASSES}: classes are equally large")
+        raise ValueError(
+            f"n_samples is {n_samples}, but it must be a multiple of {N_CLASSES}: classes are equally large"
+        )
 
     y = np.repeat(np.arange(N_CLASSES), n_samples // N_CLASSES)  # class 0 first
     draws = draw(np.random.RandomState(seed), n_samples)
@@ -162,7 +164,7 @@ def prepare_templates() -> np.ndarray:
 
     Examples
     --------
-    >>> prepare_templates()[:, 0].any()
+    >>> bool(prepare_templates()[:, 0].any())
     False
     """
     v = np.array(TEMPLATES)
@@ -218,12 +220,14 @@ def smooth(noise: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> smooth(np.ones((1, 72))).std() < 1e-15
+    >>> bool(smooth(np.ones((1, 72))).std() < 1e-15)
     True
     """
     j = np.arange(-SMOOTHING_REACH, SMOOTHING_REACH + 1)
     weights = np.exp(-(j**2) / (2 * SMOOTHING**2))
     weights = weights / weights.sum()
-    mirrored = np.pad(noise, ((0, 0), (SMOOTHING_REACH, SMOOTHING_REACH)), mode="symmetric")  # d c b a | a b c d | d c b a
+    mirrored = np.pad(
+        noise, ((0, 0), (SMOOTHING_REACH, SMOOTHING_REACH)), mode="symmetric"
+    )  # d c b a | a b c d | d c b a
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, len(weights), axis=1)  # (N, 72, 17)
     return windows @ weights
