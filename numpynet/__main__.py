@@ -1,0 +1,7 @@
+"""``python -m numpynet`` is the command ``numpynet``."""
+
+import sys
+
+from numpynet.cli import main
+
+sys.exit(main())

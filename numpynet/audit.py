@@ -1,0 +1,260 @@
+"""The audit: every gradient of a masked, dropped-out network, held against the complex step.
+
+Each check draws its own numbers, runs the very code that trains, and says which equation it is about, what was
+compared, and how far apart the two sides were at worst, relative to the largest entry.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from numpynet.equations import activations as act
+from numpynet.equations.dropout import (
+    dropconnect_backward,
+    dropconnect_forward,
+    inverted_dropout_backward,
+    inverted_dropout_forward,
+    standard_dropout_evaluate,
+    standard_dropout_forward,
+)
+from numpynet.equations.linear import dense_gradient, linear_backward, linear_forward, mask_gradients
+from numpynet.equations.losses import (
+    l2_penalty_backward,
+    l2_penalty_forward,
+    log_softmax,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_forward,
+    squared_error_backward,
+    squared_error_forward,
+)
+from numpynet.equations.masks import prune_count, prune_lowest, sample_mask
+from numpynet.gradcheck.numeric import complex_direction, complex_step
+from numpynet.network import MLP
+from numpynet.parameters import Parameters
+
+TOLERANCE = 1e-12
+
+
+class Check(NamedTuple):
+    """One line of the audit."""
+
+    equation: str
+    what: str  # the quantity
+    how: str  # what it was compared with
+    error: float  # worst absolute difference / largest entry of the right side; 0 if equal
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the tolerance; NaN is not."""
+        return bool(self.error <= self.tolerance)
+
+
+def audit_layers(seed: int = 0) -> list[Check]:
+    """Check every implemented equation of the masked layer, of the losses and of the masks, on numbers of this seed.
+
+    Returns
+    -------
+    One ``Check`` for each comparison; all of them pass unless the code is wrong.
+
+    Examples
+    --------
+    >>> all(check.passed for check in audit_layers(seed=1))
+    True
+    """
+    rng = np.random.default_rng(seed)
+    return [
+        *_linear_checks(rng),
+        *_activation_checks(rng),
+        *_loss_checks(rng),
+        *_dropout_checks(rng),
+        *_mask_checks(rng),
+        *_network_checks(rng),
+    ]
+
+
+def _compare(equation: str, what: str, how: str, left, right, tolerance: float = TOLERANCE) -> Check:
+    left, right = np.asarray(left), np.asarray(right)
+    if left.shape != right.shape:
+        return Check(equation, f"{what}: shapes {left.shape} and {right.shape}", how, float("inf"), tolerance)
+    largest = np.abs(right).max(initial=0.0) or 1.0
+    return Check(equation, what, how, float(np.abs(left - right).max(initial=0.0) / largest), tolerance)
+
+
+def _masks(rng: np.random.Generator, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:
+    """A mask with at least one 0 and one 1: with all alike some mistakes could not be seen."""
+    while True:
+        mask = sample_mask(rng, shape, keep_prob, dtype=np.float64)
+        if 0 < mask.sum() < mask.size:
+            return mask
+
+
+def _linear_checks(rng: np.random.Generator) -> list[Check]:
+    N, d_in, d_out, q = 5, 7, 4, 0.7
+    x, W, b = rng.standard_normal((N, d_in)), rng.standard_normal((d_in, d_out)), rng.standard_normal(d_out)
+    D, M = _masks(rng, (N, d_in), q), _masks(rng, (d_in, d_out), 0.6)
+    dy = rng.standard_normal((N, d_out))
+
+    def run(x=x, W=W, b=b, D=D, M=M):
+        return linear_forward(x, W, b, unit_mask=D, keep_prob=q, weight_mask=M)
+
+    def judged(name: str) -> np.ndarray:
+        start = {"x": x, "W": W, "b": b, "D": D, "M": M}[name]
+        return complex_step(lambda value: (dy * run(**{name: value})[0]).sum(), start)
+
+    y, cache = run()
+    dx, dW, db = linear_backward(dy, cache)
+    dM, dD = mask_gradients(dy, cache)
+    by_hand = np.einsum("ni,ni,ij,ij->nj", D, x / q, M, W) + b
+    dense = complex_step(lambda W: (dy * run(W=W, M=np.ones_like(M))[0]).sum(), M * W)
+    return [
+        _compare("B1", "masked forward pass", "sum over indices", y, by_hand),
+        _compare("B5", "dW of the masked layer", "complex step", dW, judged("W")),
+        _compare("B5", "dW at pruned weights", "exactly 0", dW * (1 - M), np.zeros_like(dW), 0.0),
+        _compare("B5", "db", "complex step", db, judged("b")),
+        _compare("B6", "dx through both masks", "complex step", dx, judged("x")),
+        _compare("B3", "dx at dropped units", "exactly 0", dx * (1 - D), np.zeros_like(dx), 0.0),
+        _compare("B22", "dense gradient G", "complex step", dense_gradient(dy, cache), dense),
+        _compare("B23", "gradient with respect to the weight mask", "complex step", dM, judged("M")),
+        _compare("B23", "gradient with respect to the unit mask", "complex step", dD, judged("D")),
+    ]
+
+
+def _activation_checks(rng: np.random.Generator) -> list[Check]:
+    rows = []
+    for equation, activation in (
+        ("B11", act.relu),
+        ("B12", act.leaky_relu),
+        ("B13", act.tanh),
+        ("B14", act.sigmoid),
+        ("B15", act.identity),
+    ):
+        z, dh = rng.standard_normal((6, 3)), rng.standard_normal((6, 3))
+        _, cache = activation.forward(z)
+        numeric = complex_step(lambda z, activation=activation, dh=dh: (dh * activation.forward(z)[0]).sum(), z)
+        rows.append(
+            _compare(equation, f"dz of {activation.name}", "complex step", activation.backward(dh, cache), numeric)
+        )
+    return rows
+
+
+def _loss_checks(rng: np.random.Generator) -> list[Check]:
+    N, K = 6, 5
+    logits, targets, labels = rng.standard_normal((N, K)), rng.standard_normal((N, K)), rng.integers(0, K, N)
+    upstream = 0.7  # not 1: a backward pass that ignores its upstream gradient has to show
+    _, cache = softmax_cross_entropy_forward(logits, labels)
+    delta = softmax_cross_entropy_backward(upstream, cache)
+    delta_numeric = complex_step(lambda z: upstream * softmax_cross_entropy_forward(z, labels)[0], logits)
+    _, squared_cache = squared_error_forward(logits, targets)
+    squared_numeric = complex_step(lambda z: upstream * squared_error_forward(z, targets)[0], logits)
+    W, M = rng.standard_normal((4, 3)), _masks(rng, (4, 3), 0.6)
+    _, l2_cache = l2_penalty_forward(W, 0.3, weight_mask=M)
+    l2_numeric = complex_step(lambda W: upstream * l2_penalty_forward(W, 0.3, weight_mask=M)[0], W)
+    constant = softmax_cross_entropy_forward(np.zeros((N, K)), labels)[0]
+    return [
+        _compare("B17", "log softmax, shifted by 1000", "log softmax", log_softmax(logits + 1000), log_softmax(logits)),
+        _compare("B18", "cross-entropy of constant logits", "log K", constant, np.log(K)),
+        _compare("B2", "softmax cross-entropy delta", "complex step", delta, delta_numeric),
+        _compare(
+            "B20",
+            "squared error delta",
+            "complex step",
+            squared_error_backward(upstream, squared_cache),
+            squared_numeric,
+        ),
+        _compare("B21", "L2 penalty, masked", "complex step", l2_penalty_backward(upstream, l2_cache), l2_numeric),
+    ]
+
+
+def _dropout_checks(rng: np.random.Generator) -> list[Check]:
+    N, d_in, d_out, q = 3, 6, 4, 0.8
+    h, W = rng.standard_normal((N, d_in)), rng.standard_normal((d_in, d_out))
+    b, dy, D = rng.standard_normal(d_out), rng.standard_normal((N, d_in)), _masks(rng, (N, d_in), q)
+    _, cache = inverted_dropout_forward(h, D, q)
+    numeric = complex_step(lambda h: (dy * inverted_dropout_forward(h, D, q)[0]).sum(), h)
+    every = np.array(np.meshgrid(*[[0.0, 1.0]] * d_in, indexing="ij")).reshape(d_in, -1).T[:, None, :]  # (2^6, 1, 6)
+    law = (q**every * (1 - q) ** (1 - every)).prod(axis=(-2, -1))  # (2^6,)
+    mean = np.tensordot(law, linear_forward(h, W, b, unit_mask=every, keep_prob=q)[0], axes=1)  # (N, d_out)
+    standard = standard_dropout_forward(h, D)[0] @ W
+    C, dz = _masks(rng, (N, d_in, d_out), q), rng.standard_normal((N, d_out))
+    _, drop_cache = dropconnect_forward(h, W, b, C, keep_prob=q)
+    dh, dW, _ = dropconnect_backward(dz, drop_cache)
+
+    def connected(h=h, W=W):
+        return (dz * dropconnect_forward(h, W, b, C, keep_prob=q)[0]).sum()
+
+    return [
+        _compare("B3", "dropout backward", "complex step", inverted_dropout_backward(dy, cache), numeric),
+        _compare("D1", "mean over all 2^6 masks", "the net without dropout", mean, h @ W + b),
+        _compare(
+            "D2", "standard, training", "inverted with q W", standard, inverted_dropout_forward(h, D, q)[0] @ (q * W)
+        ),
+        _compare("D2", "standard, evaluation", "inverted with q W", standard_dropout_evaluate(h, q) @ W, h @ (q * W)),
+        _compare("D17", "DropConnect dW", "complex step", dW, complex_step(lambda W: connected(W=W), W)),
+        _compare("D17", "DropConnect dx", "complex step", dh, complex_step(lambda h: connected(h=h), h)),
+    ]
+
+
+def _mask_checks(rng: np.random.Generator) -> list[Check]:
+    scores, alive, rate = rng.standard_normal((9, 7)), _masks(rng, (9, 7), 0.6), 0.2
+    k = prune_count(rate, int(alive.sum()))
+    pruned = prune_lowest(scores, alive, k)
+    ladder, expected = [235200], [188160, 150528, 120422]
+    for _ in expected:
+        ladder.append(ladder[-1] - prune_count(rate, ladder[-1]))
+    return [
+        _compare("M1", "M * M", "M, bit for bit", alive * alive, alive, 0.0),
+        _compare("L2", "survivors of one pruning step", "alive - k, exactly", pruned.sum(), alive.sum() - k, 0.0),
+        _compare("L2", "survivors of three rounds at 0.2", "the published ladder", ladder[1:], expected, 0.0),
+        _compare("L6", "pruned weights that came back", "none", (pruned * (1 - alive)).sum(), 0.0, 0.0),
+    ]
+
+
+def _network_checks(rng: np.random.Generator) -> list[Check]:
+    """A whole net with dropout on the input and on the hidden layers and a weight mask: every single parameter."""
+    rows = []
+    for activation in (act.relu, act.tanh):
+        net = MLP((6, 9, 5, 4), activation=activation, keep_prob=(0.9, 0.8, 0.6))
+        theta = Parameters(rng.standard_normal(net.layout.size), net.layout)
+        mask = Parameters.ones(net.layout, dtype=np.float64)
+        for name in net.layout.weight_names:
+            mask[name] = _masks(rng, net.layout.shapes[name], 0.5)
+        x, labels = rng.standard_normal((7, 6)), rng.integers(0, 4, 7)
+        unit_masks = net.sample_unit_masks(rng, (7,), dtype=np.float64)
+        loss = partial(_loss, net=net, x=x, labels=labels, mask=mask, unit_masks=unit_masks)
+        numeric = complex_step(lambda vector, loss=loss, net=net: loss(Parameters(vector, net.layout))[0], theta.vector)
+        analytic = loss(theta)[1].vector
+        n = net.layout.size
+        rows.append(
+            _compare("B5", f"all {n} parameters of a masked {activation.name} net", "complex step", analytic, numeric)
+        )
+    rows.append(_adjoint_check(rng))
+    return rows
+
+
+def _adjoint_check(rng: np.random.Generator) -> Check:
+    """One random direction through the net of the lottery-ticket paper: <gradient, v> against one complex pass."""
+    net = MLP((784, 300, 100, 10), keep_prob=0.8)
+    theta = net.init(rng, dtype=np.float64)
+    mask = Parameters.ones(net.layout, dtype=np.float64)
+    for name in net.layout.weight_names:
+        mask[name] = _masks(rng, net.layout.shapes[name], 0.2)
+    x, labels = rng.standard_normal((20, 784)), rng.integers(0, 10, 20)
+    unit_masks = net.sample_unit_masks(rng, (20,), dtype=np.float64)
+    loss = partial(_loss, net=net, x=x, labels=labels, mask=mask, unit_masks=unit_masks)
+    v = rng.standard_normal(net.layout.size)
+    numeric = complex_direction(lambda vector: loss(Parameters(vector, net.layout))[0], theta.vector, v)
+    gradient = loss(theta)[1].vector
+    scale = np.linalg.norm(gradient) * np.linalg.norm(v)
+    error = float(abs(gradient @ v - numeric) / scale)
+    return Check("B5", "266610 parameters of 784-300-100-10, along one direction", "complex step", error, TOLERANCE)
+
+
+def _loss(theta: Parameters, *, net: MLP, x, labels, mask, unit_masks) -> tuple[np.ndarray, Parameters]:
+    """The loss of a masked, dropped-out net and its gradient."""
+    logits, caches = net.forward(theta, x, weight_mask=mask, unit_masks=unit_masks)
+    loss, cache = softmax_cross_entropy_forward(logits, labels)
+    return loss, net.backward(softmax_cross_entropy_backward(1.0, cache), caches)

@@ -1,0 +1,154 @@
+"""Pictures, each a function that takes numbers and returns a matplotlib ``Figure``.
+
+matplotlib is imported where a figure is drawn, never through pyplot, so that no window and no global state is involved.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from numpynet.statistics import t_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which people with colour blindness can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def new_figure(columns: int = 1, *, width: float = 5.2, height: float = 3.6) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a row of axes, styled alike everywhere.
+
+    Examples
+    --------
+    >>> figure, axes = new_figure(2)
+    >>> len(axes)
+    2
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height), layout="constrained", dpi=120)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(True, color="0.9", linewidth=0.8)
+        ax.set_axisbelow(True)
+    return figure, axes
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Return a figure as a PNG file.
+
+    Examples
+    --------
+    >>> png_bytes(new_figure()[0])[1:4]
+    b'PNG'
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def band(ax: Axes, x: Sequence[float], values: np.ndarray, label: str, colour: str, **line) -> None:
+    """Draw the mean over replicates with its 95 % t-interval as a band.
+
+    Parameters
+    ----------
+    x : (S,)
+    values : (S, R), a row for each x, a column for each replicate
+    """
+    intervals = [t_interval(row) for row in np.asarray(values)]
+    mean = np.array([i.mean for i in intervals])
+    half = np.nan_to_num(np.array([i.half_width for i in intervals]))  # a single replicate has no band
+    ax.plot(x, mean, color=colour, label=label, **line)
+    ax.fill_between(x, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
+
+
+def learning_curves(curves: Mapping[str, tuple[Sequence[float], np.ndarray, np.ndarray]]) -> Figure:
+    """Draw training and test accuracy against epochs, a colour for each condition.
+
+    Parameters
+    ----------
+    curves : name -> (epochs (S,), training accuracy (S, R), test accuracy (S, R)), accuracies from 0 to 1
+
+    Examples
+    --------
+    >>> curves = {"no dropout": ([0, 1], np.array([[0.1, 0.1], [0.9, 0.8]]), np.array([[0.1, 0.1], [0.8, 0.7]]))}
+    >>> len(learning_curves(curves).axes)
+    2
+    """
+    figure, axes = new_figure(2)
+    for colour, (name, (epochs, training, test)) in zip(COLOURS, curves.items()):
+        band(axes[0], epochs, 100 * np.asarray(training), name, colour)
+        band(axes[1], epochs, 100 * np.asarray(test), name, colour)
+    n = next(iter(curves.values()))[1].shape[1] if curves else 0
+    for ax, title in zip(axes, ("training examples, in evaluation", "test examples")):
+        ax.set(xlabel="epoch", ylabel="accuracy in %", title=title)
+    axes[1].legend(frameon=False, loc="lower right", title=f"mean of {n} runs, band: 95 % interval")
+    return figure
+
+
+def accuracy_against_density(
+    densities: Sequence[float], arms: Mapping[str, np.ndarray], *, dense: Sequence[float]
+) -> Figure:
+    """Draw test accuracy against the share of weights left, on a logarithmic axis that runs from dense to sparse.
+
+    Parameters
+    ----------
+    densities : (S,) shares of weights left, 0 to 1
+    arms : name -> (S, R) accuracies, 0 to 1
+    dense : (R,) accuracies of the unpruned net, drawn as a line
+
+    Examples
+    --------
+    >>> arms = {"ticket": np.array([[0.9, 0.8], [0.9, 0.7]])}
+    >>> len(accuracy_against_density([1.0, 0.5], arms, dense=[0.9, 0.8]).axes)
+    1
+    """
+    figure, (ax,) = new_figure(width=6.4)
+    percent = 100 * np.asarray(densities)
+    for colour, (name, values) in zip(COLOURS, arms.items()):
+        band(ax, percent, 100 * np.asarray(values), name, colour, marker="o", markersize=4)
+    ax.axhline(100 * float(np.mean(dense)), color="0.4", linestyle="--", linewidth=1, label="dense net, mean")
+    ax.set_xscale("log")
+    ax.set_xticks(percent, [f"{value:.3g}" for value in percent])
+    ax.minorticks_off()
+    ax.invert_xaxis()
+    n = np.asarray(next(iter(arms.values()))).shape[1]
+    ax.set(xlabel="weights left in %", ylabel="test accuracy in %")
+    ax.legend(frameon=False, loc="lower left", title=f"mean of {n} runs, band: 95 % interval")
+    return figure
+
+
+def two_masks(unit_mask: np.ndarray, weight_mask: np.ndarray) -> Figure:
+    """Draw a unit mask (examples by units) beside a weight mask (inputs by units): what dropout and pruning remove.
+
+    Parameters
+    ----------
+    unit_mask : (N, d_in)
+    weight_mask : (d_in, d_out)
+
+    Examples
+    --------
+    >>> len(two_masks(np.eye(3), np.eye(3)).axes)
+    2
+    """
+    figure, axes = new_figure(2, width=4.6, height=3.8)
+    for ax, mask, title, labels in (
+        (axes[0], unit_mask, "unit mask D: dropout\ndrawn anew for every example", ("input unit", "example")),
+        (
+            axes[1],
+            weight_mask,
+            "weight mask M: lottery ticket\nfixed for a whole training",
+            ("unit of the layer", "input unit"),
+        ),
+    ):
+        ax.grid(False)
+        ax.imshow(mask, cmap="Blues", vmin=0, vmax=1.25, interpolation="nearest", aspect="auto")
+        ax.set(title=f"{title}; {100 * np.mean(mask):.1f} % ones", xlabel=labels[0], ylabel=labels[1])
+    return figure
