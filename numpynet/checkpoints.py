@@ -7,7 +7,9 @@ written whole or not at all, holds no pickled objects, and is refused if it is d
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from numpynet.data.dataset import Split
@@ -29,6 +31,14 @@ def save_checkpoint(path: str | os.PathLike, state: TrainingState, train_split: 
     state : the training
     train_split : the examples it trains on; their digest is stored, so that a resumed run cannot take others
 
+    Raises
+    ------
+    TypeError
+        The schedule or the initializer is a function without a name of its own, such as a lambda: another program could
+        not tell whether it has the same one.
+    OSError
+        The file cannot be written.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -41,12 +51,13 @@ def save_checkpoint(path: str | os.PathLike, state: TrainingState, train_split: 
     ...     load_checkpoint(path, net, plan, data.train, seed=3).step
     0
     """
+    state.data_digest = state.data_digest or _data_digest(train_split)
     arrays = {"theta": state.theta.vector, "order": state.order, "batch_loss_sum": state.batch_loss_sum}
     arrays |= {f"optimizer.{name}": slot for name, slot in state.optimizer.slots.items()}
     if state.weight_mask is not None:
         arrays["weight_mask"] = state.weight_mask.vector
     metadata = {
-        "settings": _settings(state.net, state.plan, train_split, state.seed),
+        "settings": _settings(state),
         "length": {"epochs": state.plan.epochs, "steps": state.plan.steps},
         "step": state.step,
         "optimizer_step": state.optimizer.step,
@@ -60,7 +71,7 @@ def save_checkpoint(path: str | os.PathLike, state: TrainingState, train_split: 
 
 
 def load_checkpoint(
-    path: str | os.PathLike, net: MLP, plan: TrainingPlan, train_split: Split, *, seed: int | tuple[int, ...] = 0
+    path: str | os.PathLike, net: MLP, plan: TrainingPlan, train_split: Split, *, seed: int | Sequence[int] = 0
 ) -> TrainingState:
     """Read a training back; ``train`` goes on with it.
 
@@ -71,21 +82,30 @@ def load_checkpoint(
     ------
     StorageError
         The file is missing, damaged, of another kind, or belongs to another training; the message says what differs.
+    TypeError, ValueError
+        Network, plan, data and seed do not fit each other, see ``begin``.
     """
     arrays, metadata = load_arrays(path, kind=_KIND)
+    state = begin(net, plan, train_split, seed=seed)
+    state.data_digest = _data_digest(train_split)
+    wanted = _settings(state)
     try:
         stored = metadata["settings"]
-        wanted = _settings(net, plan, train_split, seed)
         different = [
             f"{key}: {stored.get(key)!r} there, {wanted.get(key)!r} here"
             for key in {**stored, **wanted}
             if stored.get(key) != wanted.get(key)
         ]
         if different:
-            raise StorageError(f"{os.fspath(path)}: the checkpoint belongs to another training: {'; '.join(different)}")
-        mask = Parameters(arrays["weight_mask"], net.layout) if "weight_mask" in arrays else None
-        theta = Parameters(arrays["theta"], net.layout)
-        state = begin(net, plan, train_split, seed=seed, theta_0=theta, weight_mask=mask)
+            raise StorageError(f"cannot resume from {path}: it belongs to another training: {'; '.join(different)}")
+        total = plan.total_steps(len(train_split.x))
+        if metadata["step"] > total:
+            raise StorageError(
+                f"cannot resume from {path}: it has made {metadata['step']} steps, but this plan ends after {total}"
+            )
+        state.theta = Parameters(arrays["theta"], net.layout)
+        if "weight_mask" in arrays:
+            state.weight_mask = Parameters(arrays["weight_mask"], net.layout)
         state.order = arrays["order"]
         state.batch_loss_sum = arrays["batch_loss_sum"]
         for name, slot in state.optimizer.slots.items():
@@ -100,25 +120,45 @@ def load_checkpoint(
     except StorageError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise StorageError(f"{os.fspath(path)}: not a checkpoint of this training ({error})") from error
+        raise StorageError(f"cannot resume from {path}: it is not a checkpoint of this training ({error})") from error
     return state
 
 
-def _settings(net: MLP, plan: TrainingPlan, train_split: Split, seed: Any) -> dict[str, str]:
+def _settings(state: TrainingState) -> dict[str, str]:
     """Everything that decides about the run except its length, as text that can be compared and read."""
-    schedule = plan.schedule
+    net, plan = state.net, state.plan
     return {
         "sizes": str(net.sizes),
         "activation": net.activation.name,
         "keep_prob": str(net.keep_probs),
         "batch_size": str(plan.batch_size),
         "optimizer": repr(plan.optimizer),
-        "schedule": repr(schedule) if hasattr(schedule, "__dataclass_fields__") else schedule.__qualname__,
+        "schedule": _name_of("schedule", plan.schedule),
         "decay": repr(plan.decay),
         "loss": plan.loss.name,
         "evaluate_every": str(plan.evaluate_every),
-        "initializer": plan.initializer.__qualname__,
+        "initializer": _name_of("initializer", plan.initializer),
         "dtype": plan.dtype,
-        "seed": str(seed),
-        "data": f"x {digest(train_split.x)[:16]}, y {digest(train_split.y)[:16]}",
+        "seed": str(state.seed),
+        "data": state.data_digest,
     }
+
+
+def _data_digest(split: Split) -> str:
+    return f"x {digest(split.x)[:16]}, y {digest(split.y)[:16]}"
+
+
+def _name_of(what: str, value: Any) -> str:
+    """Return a text by which another program can tell whether it has the same function or record."""
+    if dataclasses.is_dataclass(value):
+        fields = (f"{field.name}={_name_of(what, getattr(value, field.name))}" for field in dataclasses.fields(value))
+        return f"{type(value).__qualname__}({', '.join(fields)})"
+    if not callable(value):
+        return repr(value)
+    name = getattr(value, "__qualname__", "<lambda>")
+    if name.endswith("<lambda>"):
+        raise TypeError(
+            f"the {what} of this plan has or is {value!r}, which has no name, so a checkpoint cannot say which one it is: "
+            "write it as a function with a name, or as a frozen dataclass with __call__"
+        )
+    return name

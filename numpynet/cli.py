@@ -7,10 +7,13 @@ Exit codes: 0 all is well, 1 a check failed or a run ended badly, 2 the command 
 from __future__ import annotations
 
 import argparse
+import io
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from numpynet import __version__
 
@@ -33,12 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     digits ...
     0
     """
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     for variable in _THREAD_VARIABLES:
         os.environ.setdefault(variable, "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write "±" shows "?", and the run goes on
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output has gone, as in "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no broken pipe
+        return 1
     except KeyboardInterrupt:
         print("\nnumpynet: interrupted", file=sys.stderr)
         return 1
@@ -48,9 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(options, error, 2)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports an error on one line; argparse would print the usage, two dozen lines of it, first."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    """Return the parser of all commands.
+
+    Examples
+    --------
+    >>> build_parser().parse_args(["train", "--sizes", "64-30-10"]).sizes
+    (64, 30, 10)
+    """
+    parser = _Parser(
         prog="numpynet",
         description="Dropout and lottery tickets in pure NumPy, every gradient and every mask checkable.",
         epilog="Start with: numpynet demo",
@@ -73,7 +95,7 @@ def _add_demo(commands) -> None:
         "find a first lottery ticket, and write figures and one self-contained report.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/demo"), help="folder for the report (default: %(default)s)"
+        "--out", type=_folder, default=Path("runs/demo"), help="folder for the report (default: %(default)s)"
     )
     parser.add_argument("--seed", type=_seed, default=0, help="first of the seeds (default: %(default)s)")
     parser.set_defaults(run=_run_demo)
@@ -114,13 +136,11 @@ def _add_train(commands) -> None:
         "--schedule", choices=SCHEDULES, default="constant", help="of the learning rate (default: %(default)s)"
     )
     how.add_argument("--decay-every", type=int, metavar="STEPS", help="for --schedule step")
-    how.add_argument(
-        "--decay-factor", type=float, default=0.1, help="for --schedule step and exponential (default: %(default)s)"
-    )
+    how.add_argument("--decay-factor", type=_positive_float, help="for --schedule step and exponential (default: 0.1)")
     how.add_argument(
         "--warmup", type=int, default=0, metavar="STEPS", help="linear warm-up before the schedule (default: 0)"
     )
-    how.add_argument("--momentum", type=float, default=0.9, help="of momentum and nesterov (default: %(default)s)")
+    how.add_argument("--momentum", type=float, help="of momentum and nesterov (default: 0.9)")
     how.add_argument(
         "--weight-decay",
         type=float,
@@ -136,9 +156,10 @@ def _add_train(commands) -> None:
     how.add_argument("--seed", type=_seed, nargs="+", default=[0], help="one, or several for replicates (default: 0)")
     how.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: %(default)s")
     where = parser.add_argument_group("run folder")
-    where.add_argument("--out", type=Path, default=Path("runs/train"), help="default: %(default)s")
-    where.add_argument("--resume", action="store_true", help="go on where the run in this folder was interrupted")
-    where.add_argument("--overwrite", action="store_true", help="begin anew even if the folder holds a run")
+    where.add_argument("--out", type=_folder, default=Path("runs/train"), help="default: %(default)s")
+    start = where.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="go on where the run in this folder was interrupted")
+    start.add_argument("--overwrite", action="store_true", help="begin anew, and remove the run that the folder holds")
     parser.set_defaults(run=_run_train)
 
 
@@ -228,8 +249,11 @@ def _run_data_fetch(options: argparse.Namespace) -> int:
 def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
     if options.traceback:
         raise error
-    message = " ".join(str(error).split()) or type(error).__name__
-    print(f"numpynet: error: {message}", file=sys.stderr)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"  # without the "[Errno 17]" that str(error) begins with
+    else:
+        text = str(error)
+    print(f"numpynet: error: {' '.join(text.split()) or type(error).__name__}", file=sys.stderr)
     return code
 
 
@@ -245,6 +269,24 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be >= 1, got {text}")
     return value
+
+
+def _positive_float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number > 0, got {text}")
+    return value
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise argparse.ArgumentTypeError(f"{part} is a file, but a folder is needed")
+    return path
 
 
 def _integer(text: str) -> int:

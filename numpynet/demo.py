@@ -158,10 +158,10 @@ def _dropout_remark(runs: list[DropoutRun]) -> str:
     at = runs[0].epochs.index(EPOCHS)
     end = runs[0].epochs.index(LONGER)
     seen = [
-        f"keep_prob {run.keep_prob:g} after {epoch} epochs"
+        f"keep_prob {run.keep_prob:g} after {epoch} epochs ({'better' if difference.mean > 0 else 'worse'})"
         for epoch, index in ((EPOCHS, at), (LONGER, end))
         for run in runs[1:]
-        if t_interval(run.test[index] - runs[0].test[index]).excludes_zero
+        if (difference := t_interval(run.test[index] - runs[0].test[index])).excludes_zero
     ]
     gap = t_interval(runs[0].training[end] - runs[0].test[end])
     verdict = (
@@ -171,7 +171,7 @@ def _dropout_remark(runs: list[DropoutRun]) -> str:
     )
     return (
         f"{verdict}\nWithout dropout, train minus test accuracy after {LONGER} epochs is {gap.text(sign=True)} points"
-        f"{'' if gap.mean > 0 and gap.excludes_zero else ': this net does not overfit here, so there is nothing to cure'}."
+        f"{'' if gap.mean > 0 and gap.excludes_zero else ': no overfitting was seen here, so dropout has nothing to cure'}."
     )
 
 
@@ -216,7 +216,7 @@ def _pictures(data: Dataset, runs: list[DropoutRun], levels: list[Level], seed: 
     against_density = figures.accuracy_against_density(
         [level.density for level in levels], arms, dense=levels[0].ticket
     )
-    level = levels[3]
+    level = levels[min(3, len(levels) - 1)]
     hidden = TICKET_SIZES[1]
     unit_mask = MLP(TICKET_SIZES, keep_prob=0.8).sample_unit_masks(streams(seed).dropout, (hidden,))[1]
     masks = figures.two_masks(unit_mask, level.weight_mask["W2"][0])
@@ -228,7 +228,8 @@ def _pictures(data: Dataset, runs: list[DropoutRun], levels: list[Level], seed: 
         ),
         "dropout.png": (
             figures.png_bytes(figures.learning_curves(curves)),
-            f"Learning curves of 64-500-10 on the digits, SGD {LR}, with and without dropout.",
+            f"Learning curves of {data.train.x.shape[1]}-{HIDDEN}-{data.n_classes} on the {data.name}, SGD {LR}, "
+            "with and without dropout.",
         ),
         "ticket.png": (
             figures.png_bytes(against_density),

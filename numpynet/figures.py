@@ -61,6 +61,13 @@ def band(ax: Axes, x: Sequence[float], values: np.ndarray, label: str, colour: s
     ----------
     x : (S,)
     values : (S, R), a row for each x, a column for each replicate
+
+    Examples
+    --------
+    >>> _, (ax,) = new_figure()
+    >>> band(ax, [0, 1], np.array([[0.25, 0.75], [0.5, 1.0]]), "ticket", COLOURS[0])
+    >>> ax.lines[0].get_ydata()
+    array([0.5 , 0.75])
     """
     intervals = [t_interval(row) for row in np.asarray(values)]
     mean = np.array([i.mean for i in intervals])
@@ -74,7 +81,7 @@ def learning_curves(curves: Mapping[str, tuple[Sequence[float], np.ndarray, np.n
 
     Parameters
     ----------
-    curves : name -> (epochs (S,), training accuracy (S, R), test accuracy (S, R)), accuracies from 0 to 1
+    curves : 1 to 7 of name -> (epochs (S,), training accuracy (S, R), test accuracy (S, R)), accuracies from 0 to 1
 
     Examples
     --------
@@ -83,10 +90,10 @@ def learning_curves(curves: Mapping[str, tuple[Sequence[float], np.ndarray, np.n
     2
     """
     figure, axes = new_figure(2)
-    for colour, (name, (epochs, training, test)) in zip(COLOURS, curves.items()):
+    for colour, (name, (epochs, training, test)) in zip(_colours(curves), curves.items()):
         band(axes[0], epochs, 100 * np.asarray(training), name, colour)
         band(axes[1], epochs, 100 * np.asarray(test), name, colour)
-    n = next(iter(curves.values()))[1].shape[1] if curves else 0
+    n = np.asarray(next(iter(curves.values()))[1]).shape[1]
     for ax, title in zip(axes, ("training examples, in evaluation", "test examples")):
         ax.set(xlabel="epoch", ylabel="accuracy in %", title=title)
     axes[1].legend(frameon=False, loc="lower right", title=f"mean of {n} runs, band: 95 % interval")
@@ -100,8 +107,8 @@ def accuracy_against_density(
 
     Parameters
     ----------
-    densities : (S,) shares of weights left, 0 to 1
-    arms : name -> (S, R) accuracies, 0 to 1
+    densities : (S,) shares of weights left, above 0 up to 1
+    arms : 1 to 7 of name -> (S, R) accuracies, 0 to 1
     dense : (R,) accuracies of the unpruned net, drawn as a line
 
     Examples
@@ -110,9 +117,11 @@ def accuracy_against_density(
     >>> len(accuracy_against_density([1.0, 0.5], arms, dense=[0.9, 0.8]).axes)
     1
     """
-    figure, (ax,) = new_figure(width=6.4)
     percent = 100 * np.asarray(densities)
-    for colour, (name, values) in zip(COLOURS, arms.items()):
+    if not (percent > 0).all():
+        raise ValueError(f"densities are {list(densities)}, but a logarithmic axis needs numbers > 0")
+    figure, (ax,) = new_figure(width=6.4)
+    for colour, (name, values) in zip(_colours(arms), arms.items()):
         band(ax, percent, 100 * np.asarray(values), name, colour, marker="o", markersize=4)
     ax.axhline(100 * float(np.mean(dense)), color="0.4", linestyle="--", linewidth=1, label="dense net, mean")
     ax.set_xscale("log")
@@ -152,3 +161,10 @@ def two_masks(unit_mask: np.ndarray, weight_mask: np.ndarray) -> Figure:
         ax.imshow(mask, cmap="Blues", vmin=0, vmax=1.25, interpolation="nearest", aspect="auto")
         ax.set(title=f"{title}; {100 * np.mean(mask):.1f} % ones", xlabel=labels[0], ylabel=labels[1])
     return figure
+
+
+def _colours(lines: Mapping[str, object]) -> Sequence[str]:
+    """Return a colour for each line, or raise: lines that could not be told apart are not drawn, nor left out."""
+    if not 1 <= len(lines) <= len(COLOURS):
+        raise ValueError(f"there are {len(lines)} lines to draw, but it takes 1 to {len(COLOURS)} to tell them apart")
+    return COLOURS[: len(lines)]

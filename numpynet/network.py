@@ -74,7 +74,7 @@ class MLP:
             raise TypeError(
                 f"activation must be an Activation such as numpynet.equations.relu, got {type(self.activation).__name__}"
             )
-        if not np.isscalar(self.keep_prob):
+        if isinstance(self.keep_prob, (list, tuple, np.ndarray)):
             object.__setattr__(self, "keep_prob", tuple(self.keep_prob))
         _ = self.keep_probs  # raises if it is wrong
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from numpynet.fields import keep_float
 from numpynet.parameters import Parameters
 
 
@@ -61,11 +62,11 @@ class _Elementwise:
         state : of ``init``
         lr : the learning rate of this step
         """
-        if theta.shape != grad.shape:
-            raise ValueError(f"grad {grad.shape} must have the shape of theta {theta.shape}")
+        if theta.shape != grad.shape or theta.dtype != grad.dtype:
+            raise ValueError(f"grad {grad.shape} {grad.dtype} must be of the form of theta {theta.shape} {theta.dtype}")
         state.step += 1
         slots = [state.slots[name] for name in self.slots]
-        self._update(theta, grad, *slots, state.scratch, lr, state.step)
+        self._update(theta, grad, *slots, state.scratch, float(lr), state.step)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Momentum(_Elementwise):
     slots: ClassVar[tuple[str, ...]] = ("v",)
 
     def __post_init__(self) -> None:
-        _share(momentum=self.momentum)
+        _share(self, "momentum")
 
     def _update(self, theta, g, v, scratch, lr, t):
         v *= self.momentum
@@ -128,7 +129,7 @@ class Nesterov(_Elementwise):
     slots: ClassVar[tuple[str, ...]] = ("v",)
 
     def __post_init__(self) -> None:
-        _share(momentum=self.momentum)
+        _share(self, "momentum")
 
     def _update(self, theta, g, v, scratch, lr, t):
         v *= self.momentum
@@ -156,8 +157,8 @@ class RMSProp(_Elementwise):
     slots: ClassVar[tuple[str, ...]] = ("s",)
 
     def __post_init__(self) -> None:
-        _share(beta=self.beta)
-        _epsilon(self.epsilon)
+        _share(self, "beta")
+        _epsilon(self)
 
     def _update(self, theta, g, s, scratch, lr, t):
         np.multiply(g, g, out=scratch)
@@ -193,8 +194,8 @@ class Adam(_Elementwise):
     slots: ClassVar[tuple[str, ...]] = ("m", "s")
 
     def __post_init__(self) -> None:
-        _share(beta1=self.beta1, beta2=self.beta2)
-        _epsilon(self.epsilon)
+        _share(self, "beta1", "beta2")
+        _epsilon(self)
 
     def _update(self, theta, g, m, s, scratch, lr, t):
         m *= self.beta1
@@ -232,9 +233,9 @@ class Decay:
 
     def __post_init__(self) -> None:
         for name in ("coupled", "decoupled"):
-            if not 0 <= getattr(self, name) < math.inf:
+            if not 0 <= keep_float(self, name) < math.inf:
                 raise ValueError(f"{name} weight decay is {getattr(self, name)!r}, but a finite number >= 0 is needed")
-        if self.max_norm is not None and not 0 < self.max_norm < math.inf:
+        if self.max_norm is not None and not 0 < keep_float(self, "max_norm") < math.inf:
             raise ValueError(f"max_norm is {self.max_norm!r}, but a finite number > 0 or None is needed")
 
 
@@ -272,7 +273,7 @@ def update(
     >>> theta.vector
     array([0.9, 0. , 0.7])
     """
-    grad = gradients.vector
+    lr, grad = float(lr), gradients.vector
     if decay is not None and decay.coupled:
         decayed = gradients.copy()
         for name in theta.layout.weight_names:
@@ -318,14 +319,16 @@ def project_max_norm(W: np.ndarray, limit: float, *, out: np.ndarray | None = No
     return np.multiply(W, factor, out=out)
 
 
-def _share(**values: float) -> None:
-    for name, value in values.items():
+def _share(optimizer: object, *names: str) -> None:
+    for name in names:
+        value = keep_float(optimizer, name)
         if not 0 <= value < 1:
             raise ValueError(
                 f"{name} is {value!r}, but 0 <= {name} < 1 is needed: it is the share of the past that is kept"
             )
 
 
-def _epsilon(epsilon: float) -> None:
+def _epsilon(optimizer: object) -> None:
+    epsilon = keep_float(optimizer, "epsilon")
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon is {epsilon!r}, but a number > 0 is needed: it keeps 0 / 0 away from pruned weights")

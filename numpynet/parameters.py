@@ -239,6 +239,16 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
             return Parameters(result, self.layout)
         return result
 
+    def __bool__(self) -> bool:
+        raise ValueError(
+            "the truth of a whole vector is not defined: compare with np.array_equal(a.vector, b.vector), "
+            "or use (a == b).vector.all()"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copying and pickling rebuild the views; copied one by one they would be arrays of their own.
+        return Parameters, (self.vector, self.layout)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.vector, dtype=dtype, copy=copy)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
 
 from numpynet.equations.losses import Loss, softmax_cross_entropy
+from numpynet.fields import keep_count
 from numpynet.initializers import Initializer, glorot_normal
 from numpynet.optimizers import SGD, Decay, Optimizer
 from numpynet.schedules import Constant, Schedule
@@ -50,11 +52,19 @@ class TrainingPlan:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"give either epochs or steps, got epochs={self.epochs!r} and steps={self.steps!r}")
         for name in ("epochs", "steps", "batch_size", "evaluate_every"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} is {value!r}, but an integer >= 1 is needed")
-        if isinstance(self.schedule, (int, float)):
-            object.__setattr__(self, "schedule", Constant(float(self.schedule)))
+            if getattr(self, name) is not None or name == "batch_size":
+                keep_count(self, name)
+        if isinstance(self.schedule, numbers.Real):
+            object.__setattr__(self, "schedule", Constant(self.schedule))
+        for name, fits, example in (
+            ("optimizer", hasattr(self.optimizer, "step") and not isinstance(self.optimizer, type), "Adam()"),
+            ("schedule", callable(self.schedule) and not isinstance(self.schedule, type), "0.01 or Cosine(0.1, steps)"),
+            ("decay", isinstance(self.decay, Decay), "Decay(coupled=1e-4)"),
+            ("loss", isinstance(self.loss, Loss), "softmax_cross_entropy"),
+            ("initializer", callable(self.initializer), "glorot_normal"),
+        ):
+            if not fits:
+                raise TypeError(f"{name} must be something like {example}, got {getattr(self, name)!r}")
         object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype is {self.dtype}, but float32 (for speed) or float64 (for checks) is needed")

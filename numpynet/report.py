@@ -51,31 +51,67 @@ def page(title: str, intro: str, sections: Sequence[str]) -> str:
 
 
 def section(heading: str, *parts: str) -> str:
-    """Return a section of the page: a heading and its parts, which are HTML already."""
+    """Return a section of the page: a heading and its parts, which are HTML already.
+
+    Examples
+    --------
+    >>> print(section("Results & errors", paragraph("None.")))
+    <h2>Results &amp; errors</h2>
+    <p>None.</p>
+    """
     return f"<h2>{html.escape(heading)}</h2>\n" + "\n".join(parts)
 
 
 def paragraph(text: str, *, quiet: bool = False) -> str:
-    """Return a paragraph of plain text."""
+    """Return a paragraph of plain text.
+
+    Examples
+    --------
+    >>> paragraph("density < 0.2")
+    '<p>density &lt; 0.2</p>'
+    """
     return f"<p{' class=quiet' if quiet else ''}>{html.escape(text)}</p>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table; every cell is shown as text."""
+    """Return a table; every cell is shown as text.
+
+    Examples
+    --------
+    >>> "<tr><td>B1</td><td>0</td></tr>" in table(("id", "error"), [("B1", 0)])
+    True
+    """
     head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
 
 
 def figure(png: bytes, caption: str) -> str:
-    """Return a figure whose picture is part of the page; the caption also serves as the text for the blind."""
+    """Return a figure whose picture is part of the page; the caption also serves as the text for the blind.
+
+    Parameters
+    ----------
+    png : the bytes of a PNG file
+    caption : plain text
+
+    Examples
+    --------
+    >>> 'src="data:image/png;base64,UE5H"' in figure(b"PNG", "A picture.")
+    True
+    """
     data = base64.b64encode(png).decode("ascii")
     text = html.escape(caption, quote=True)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def settings_table(settings: Mapping[str, object]) -> str:
-    """Return what was set and what ran it: one row for each setting, then the versions."""
+    """Return what was set and what ran it: one row for each setting, then the versions.
+
+    Examples
+    --------
+    >>> "<td>seed</td><td>7</td>" in settings_table({"seed": 7})
+    True
+    """
     return table(("setting", "value"), [*settings.items(), *versions().items()])
 
 
@@ -98,6 +134,11 @@ def versions() -> dict[str, str]:
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table for the terminal, columns aligned.
 
+    Raises
+    ------
+    ValueError
+        A row has not as many cells as the header.
+
     Examples
     --------
     >>> print(text_table(("id", "error"), [("B1", "0"), ("B22", "1e-16")]))
@@ -106,6 +147,9 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     B22  1e-16
     """
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    for row in cells:
+        if len(row) != len(header):
+            raise ValueError(f"the row {row} has {len(row)} cells, but the header has {len(header)}: {cells[0]}")
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
     return "\n".join(lines)

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from numpynet.fields import keep_count, keep_float
+
 Schedule = Callable[[int], float]
 
 
@@ -25,7 +27,7 @@ class Constant:
     lr: float
 
     def __post_init__(self) -> None:
-        _positive(lr=self.lr)
+        _positive(self, "lr")
 
     def __call__(self, t: int) -> float:
         return self.lr
@@ -46,7 +48,8 @@ class Step:
     every: int
 
     def __post_init__(self) -> None:
-        _positive(lr=self.lr, factor=self.factor, every=self.every)
+        _positive(self, "lr", "factor")
+        keep_count(self, "every")
 
     def __call__(self, t: int) -> float:
         return self.lr * self.factor ** (t // self.every)
@@ -66,7 +69,7 @@ class Exponential:
     factor: float
 
     def __post_init__(self) -> None:
-        _positive(lr=self.lr, factor=self.factor)
+        _positive(self, "lr", "factor")
 
     def __call__(self, t: int) -> float:
         return self.lr * self.factor**t
@@ -87,8 +90,9 @@ class Cosine:
     lr_min: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(lr=self.lr, steps=self.steps)
-        if not 0 <= self.lr_min <= self.lr:
+        _positive(self, "lr")
+        keep_count(self, "steps")
+        if not 0 <= keep_float(self, "lr_min") <= self.lr:
             raise ValueError(f"lr_min is {self.lr_min!r}, but 0 <= lr_min <= lr = {self.lr!r} is needed")
 
     def __call__(self, t: int) -> float:
@@ -110,13 +114,16 @@ class Warmup:
     base: Schedule
 
     def __post_init__(self) -> None:
-        _positive(steps=self.steps)
+        keep_count(self, "steps")
+        if isinstance(self.base, type) or not callable(self.base):
+            raise TypeError(f"base must be a schedule such as Constant(0.1), got {self.base!r}")
 
     def __call__(self, t: int) -> float:
         return self.base(0) * (t + 1) / self.steps if t < self.steps else self.base(t - self.steps)
 
 
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+def _positive(schedule: object, *names: str) -> None:
+    for name in names:
+        value = keep_float(schedule, name)
+        if not 0 < value < math.inf:
             raise ValueError(f"{name} is {value!r}, but a finite number > 0 is needed")

@@ -31,7 +31,16 @@ from numpynet.training import Record, TrainingState, begin, early_stop, train
 
 
 def run_train(options: Namespace) -> int:
-    """Train as the command line says, print a line for each record, and return the exit code."""
+    """Train as the command line says, print a line for each record, and return the exit code.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        Options, data or folder do not fit; nothing has been written then.
+    TrainingDiverged
+        The loss is no longer finite; checkpoint and history hold what was recorded before.
+    """
+    _check_options(options)
     data, train_split, monitors = _load(options)
     sizes = options.sizes or (train_split.x.shape[1], 100, data.n_classes)
     if sizes[0] != train_split.x.shape[1] or sizes[-1] != data.n_classes:
@@ -39,6 +48,8 @@ def run_train(options: Namespace) -> int:
             f"--sizes {'-'.join(map(str, sizes))} does not fit {data.name}: "
             f"it has {train_split.x.shape[1]} inputs and {data.n_classes} classes"
         )
+    if len(sizes) == 2 and isinstance(options.keep_prob, float) and options.keep_prob < 1:
+        raise ValueError(f"--keep-prob {options.keep_prob:g} is for the hidden layers, but this network has none")
     net = MLP(sizes, activation=getattr(activations, options.activation), keep_prob=options.keep_prob)
     plan = _plan(options, len(train_split.x))
     seed = options.seed[0] if len(options.seed) == 1 else tuple(options.seed)
@@ -58,6 +69,9 @@ def run_train(options: Namespace) -> int:
             )
         state = begin(net, plan, train_split, seed=seed)
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.resume or options.overwrite:  # what is not yet true of this run must not lie beside it
+        for name in ("weights.npz",) if options.resume else ("weights.npz", "history.csv", "checkpoint.npz"):
+            (options.out / name).unlink(missing_ok=True)
     write_text(options.out / "settings.json", json.dumps(_settings(options, data, net, plan), indent=2) + "\n")
 
     total = plan.total_steps(len(train_split.x))
@@ -79,13 +93,30 @@ def run_train(options: Namespace) -> int:
     return 0
 
 
+def _check_options(options: Namespace) -> None:
+    """Raise if an option would be without effect, or if the same run would be counted twice."""
+    for name, value, fits, needed in (
+        ("--momentum", options.momentum, ("momentum", "nesterov"), options.optimizer),
+        ("--decay-every", options.decay_every, ("step",), options.schedule),
+        ("--decay-factor", options.decay_factor, ("step", "exponential"), options.schedule),
+    ):
+        if value is not None and needed not in fits:
+            raise ValueError(f"{name} is for {' and '.join(fits)}; it would have no effect on {needed}")
+    if options.schedule == "step" and options.decay_every is None:
+        raise ValueError("--schedule step needs --decay-every STEPS")
+    if options.data_folder is not None and options.data != "mnist":
+        raise ValueError(f"--data-folder is for mnist; {options.data} needs no files")
+    if len(set(options.seed)) < len(options.seed):
+        raise ValueError(
+            f"--seed {' '.join(map(str, options.seed))} names a seed twice: replicates must be independent"
+        )
+
+
 def _load(options: Namespace) -> tuple[Dataset, Split, dict[str, Split]]:
     """Return the data set, its training part and the splits to watch."""
     dtype = np.dtype(options.dtype)
     if options.data == "mnist":
         data = load_mnist(options.data_folder, dtype=dtype)
-    elif options.data_folder is not None:
-        raise ValueError(f"--data-folder is for MNIST; {options.data} needs no files")
     else:
         data = load_digits(dtype=dtype) if options.data == "digits" else load_mnist1d(dtype=dtype)
     train_split, monitors = data.train, {}
@@ -102,10 +133,11 @@ def _plan(options: Namespace, n_train: int) -> TrainingPlan:
     """Turn names into records; the command line is the only place where a string chooses."""
     adaptive = options.optimizer in ("rmsprop", "adam", "adamw")
     lr = options.lr if options.lr is not None else (1e-3 if adaptive else 0.1)
+    momentum = 0.9 if options.momentum is None else options.momentum
     optimizer = {
         "sgd": optimizers.SGD(),
-        "momentum": optimizers.Momentum(options.momentum),
-        "nesterov": optimizers.Nesterov(options.momentum),
+        "momentum": optimizers.Momentum(momentum),
+        "nesterov": optimizers.Nesterov(momentum),
         "rmsprop": optimizers.RMSProp(),
         "adam": optimizers.Adam(),
         "adamw": optimizers.Adam(),
@@ -116,11 +148,10 @@ def _plan(options: Namespace, n_train: int) -> TrainingPlan:
         decoupled=options.weight_decay if decoupled else 0.0,
         max_norm=options.max_norm,
     )
-    length = {"steps": options.steps} if options.steps is not None else {"epochs": options.epochs or 10}
-    if options.epochs is not None and options.epochs < 1:
-        raise ValueError(f"--epochs is {options.epochs}, but an integer >= 1 is needed")
+    epochs = 10 if options.epochs is None and options.steps is None else options.epochs
     plan = TrainingPlan(
-        **length,
+        epochs=epochs,
+        steps=options.steps,
         batch_size=options.batch_size,
         optimizer=optimizer,
         schedule=schedules.Constant(lr),
@@ -130,23 +161,23 @@ def _plan(options: Namespace, n_train: int) -> TrainingPlan:
         dtype=options.dtype,
     )
     total = plan.total_steps(n_train)
+    if not 0 <= options.warmup < total:
+        raise ValueError(f"--warmup is {options.warmup}, but 0 <= warm-up < {total}, the steps of the run, is needed")
+    factor = 0.1 if options.decay_factor is None else options.decay_factor
     schedule: schedules.Schedule = plan.schedule
     if options.schedule == "cosine":
-        schedule = schedules.Cosine(lr, steps=max(1, total - options.warmup))
+        schedule = schedules.Cosine(lr, steps=total - options.warmup)
     elif options.schedule == "step":
-        if options.decay_every is None:
-            raise ValueError("--schedule step needs --decay-every STEPS")
-        schedule = schedules.Step(lr, options.decay_factor, options.decay_every)
+        schedule = schedules.Step(lr, factor, options.decay_every)
     elif options.schedule == "exponential":
-        schedule = schedules.Exponential(
-            lr, options.decay_factor ** (1 / total)
-        )  # falls to the factor over the whole run
+        schedule = schedules.Exponential(lr, factor ** (1 / total))  # falls to the factor over the whole run
     if options.warmup:
         schedule = schedules.Warmup(options.warmup, schedule)
     return replace(plan, schedule=schedule)
 
 
 def _settings(options: Namespace, data: Dataset, net: MLP, plan: TrainingPlan) -> dict[str, object]:
+    """What was set, as text and numbers that are the same whenever it is run."""
     return {
         "data": data.name,
         "source": data.source,
@@ -154,7 +185,16 @@ def _settings(options: Namespace, data: Dataset, net: MLP, plan: TrainingPlan) -
         "sizes": list(net.sizes),
         "activation": net.activation.name,
         "keep_probs": list(net.keep_probs),
-        "plan": repr(plan),
+        "initializer": options.initializer,
+        "optimizer": repr(plan.optimizer),
+        "schedule": repr(plan.schedule),
+        "decay": repr(plan.decay),
+        "loss": plan.loss.name,
+        "epochs": plan.epochs,
+        "steps": plan.steps,
+        "batch_size": plan.batch_size,
+        "evaluate_every": plan.evaluate_every,
+        "dtype": plan.dtype,
         "seed": options.seed,
         "versions": report.versions(),
     }

@@ -17,20 +17,21 @@ A stack of R replicates is trained in one loop, each with the streams of its own
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from numpynet.data.dataset import Split, check_split
-from numpynet.equations.checks import check_binary, check_finite, check_floating
+from numpynet.data.dataset import Split
 from numpynet.equations.losses import Loss, softmax_cross_entropy
 from numpynet.network import MLP
 from numpynet.optimizers import OptimizerState, update
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.seeding import streams
+from numpynet.training_checks import check_data, own_mask, own_start
 
 Number = float | list  # a float, or a list of them for replicates
 
@@ -68,6 +69,7 @@ class TrainingState:
     batch_loss_sum: np.ndarray = field(default_factory=lambda: np.zeros(()))  # since the last record
     batch_loss_count: int = 0
     history: list[Record] = field(default_factory=list)
+    data_digest: str = ""  # of the training examples; filled in by the first checkpoint, because it takes a while
 
 
 def begin(
@@ -104,7 +106,7 @@ def begin(
     (0, 42)
     """
     dtype = np.dtype(plan.dtype)
-    _check_data(net, plan, train_split, "train_split", dtype)
+    check_data(net, train_split, "train_split", dtype)
     n_train = len(train_split.x)
     if plan.batch_size > n_train:
         raise ValueError(f"batch_size is {plan.batch_size}, but there are only {n_train} examples to train on")
@@ -113,18 +115,19 @@ def begin(
     if not seeds:
         raise ValueError("seed is empty: give one seed for each replicate")
     runs = [streams(s) for s in seeds]
+    seeds = tuple(int(s) for s in seeds)
     if theta_0 is None:
         rngs = [run.init for run in runs]
         theta = net.init(rngs if stacked else rngs[0], initializer=plan.initializer, dtype=dtype)
     else:
-        theta = _own_start(net, theta_0, dtype, (len(seeds),) if stacked else ())
+        theta = own_start(net, theta_0, dtype, (len(seeds),) if stacked else ())
     if weight_mask is not None:
-        weight_mask = _own_mask(net, weight_mask, dtype, theta.replicates)
+        weight_mask = own_mask(net, weight_mask, dtype, theta.replicates)
         theta *= weight_mask
     return TrainingState(
         net=net,
         plan=plan,
-        seed=seeds if stacked else seed,
+        seed=seeds if stacked else seeds[0],
         theta=theta,
         weight_mask=weight_mask,
         optimizer=plan.optimizer.init(theta.vector),
@@ -150,7 +153,9 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
     Raises
     ------
     TrainingDiverged
-        The loss is not finite. The parameters are those before the failing step, and the history is kept.
+        A loss or a parameter is not finite. The parameters are those after ``state.step`` steps, the history is kept.
+    TypeError, ValueError
+        The data do not fit the network, or are not those of ``begin``; the schedule gives no usable learning rate.
 
     Examples
     --------
@@ -163,9 +168,15 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
     net, plan = state.net, state.plan
     monitors = dict(monitors or {})
     dtype = state.theta.dtype
-    for name, split in {"train_split": train_split, **monitors}.items():
-        _check_data(net, plan, split, name, dtype)
+    check_data(net, train_split, "train_split", dtype)
+    for name, split in monitors.items():
+        check_data(net, split, name, dtype)
     n_train = len(train_split.x)
+    if state.order.shape[-1] not in (0, n_train):
+        raise ValueError(
+            f"train_split has {n_train} examples, but this training has begun with {state.order.shape[-1]}: "
+            "pass the same examples as to begin"
+        )
     total, per_epoch = plan.total_steps(n_train), plan.steps_per_epoch(n_train)
     every = plan.evaluate_every or per_epoch
     gradients = Parameters.zeros(net.layout, replicates=state.theta.replicates, dtype=dtype)
@@ -173,10 +184,10 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
     if state.step == 0 and not state.history:
         yield _record(state, None, per_epoch, monitors)
     while state.step < total:
-        lr = plan.schedule(state.step)
+        lr = _learning_rate(plan, state.step)
         with np.errstate(over="ignore", invalid="ignore"):  # said in words by _check_loss instead
             loss = _step(state, train_split, gradients, lr)
-        state.batch_loss_sum = state.batch_loss_sum + loss
+        state.batch_loss_sum += loss  # in place: it stays an array also for a single run
         state.batch_loss_count += 1
         if state.step % every == 0 or state.step == total:
             yield _record(state, lr, per_epoch, monitors)
@@ -198,6 +209,11 @@ def evaluate(
     split : with class labels, or with floating targets (then the accuracy is None)
     batch_size : bounds the memory; every example counts once, whatever it is
 
+    Raises
+    ------
+    TypeError, ValueError
+        The split does not fit the network.
+
     Examples
     --------
     >>> net = MLP((2, 3, 4))
@@ -205,6 +221,12 @@ def evaluate(
     >>> evaluate(net, theta, Split(np.zeros((5, 2), np.float32), np.array([0, 0, 1, 2, 3])))      # (log 4, 2 of 5)
     (1.3862944, 0.4)
     """
+    check_data(net, split, "split", theta.dtype)
+    return _evaluate(net, theta, split, weight_mask, loss, batch_size)
+
+
+def _evaluate(net, theta, split, weight_mask, loss, batch_size=2000) -> tuple[Number, Number | None]:
+    """``evaluate`` for a split that has been checked."""
     with_classes = split.y.dtype.kind in "iu"
     loss_sum, right = np.zeros(theta.replicates), np.zeros(theta.replicates)
     for start in range(0, len(split.x), batch_size):
@@ -279,11 +301,18 @@ def _draw_unit_masks(state: TrainingState, n: int) -> list[np.ndarray | None]:
 
 
 def _record(state: TrainingState, lr: float | None, per_epoch: int, monitors: Mapping[str, Split]) -> Record:
+    _check_parameters(state)
     losses, accuracies = {}, {}
     for name, split in monitors.items():
-        losses[name], accuracy = evaluate(
-            state.net, state.theta, split, weight_mask=state.weight_mask, loss=state.plan.loss
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # said in words below
+            losses[name], accuracy = _evaluate(state.net, state.theta, split, state.weight_mask, state.plan.loss)
+        if not np.isfinite(losses[name]).all():
+            largest = max(state.theta, key=lambda part: np.abs(state.theta[part]).max())
+            raise TrainingDiverged(
+                f"the loss on {name} is {losses[name]} after step {state.step}; the largest parameter is "
+                f"{np.abs(state.theta[largest]).max():.3g}, in {largest}, layer {largest[1:]}. The learning rate is probably "
+                f"too large, or the numbers in {name}.x are; what was recorded before is in state.history"
+            )
         if accuracy is not None:
             accuracies[name] = accuracy
     batch_loss = (state.batch_loss_sum / state.batch_loss_count).tolist() if state.batch_loss_count else None
@@ -297,11 +326,9 @@ def _check_loss(loss: np.ndarray, caches, state: TrainingState) -> None:
     """Raise TrainingDiverged unless the loss is finite, and say in which layer the trouble began."""
     if np.isfinite(loss).all():
         return
-    where = "the loss itself"
+    _check_parameters(state)
+    where = f"the logits, the output of layer {state.net.n_layers}, or the loss itself"
     for layer, cache in enumerate(caches.linear, start=1):
-        if not np.isfinite(cache.W).all():
-            where = f"the weights of layer {layer}, after the update of step {state.step}"
-            break
         if not np.isfinite(cache.x).all():
             where = f"the input of layer {layer}"
             break
@@ -312,49 +339,21 @@ def _check_loss(loss: np.ndarray, caches, state: TrainingState) -> None:
     )
 
 
-def _check_data(net: MLP, plan: TrainingPlan, split: Split, name: str, dtype: np.dtype) -> None:
-    """Raise unless the split can go through this network in this dtype."""
-    if not isinstance(split, tuple) or len(split) != 2:
-        raise TypeError(f"{name} must be a Split(x, y), got {type(split).__name__}")
-    if isinstance(split.y, np.ndarray) and split.y.dtype.kind == "f":  # targets of a regression
-        check_finite(check_floating(split.x, f"{name}.x"), f"{name}.x")
-        check_finite(split.y, f"{name}.y")
-        if split.y.shape != (len(split.x), net.sizes[-1]):
-            raise ValueError(
-                f"{name}.y has shape {split.y.shape}, but floating targets must be {(len(split.x), net.sizes[-1])}; "
-                "class labels must be integers"
+def _check_parameters(state: TrainingState) -> None:
+    """Raise TrainingDiverged unless all parameters are finite, and name the first layer where they are not."""
+    for name, part in state.theta.items():
+        if not np.isfinite(part).all():
+            raise TrainingDiverged(
+                f"{name}, in layer {name[1:]}, is no longer finite after step {state.step}. "
+                "The learning rate is probably too large; what was recorded before is in state.history"
             )
-    else:
-        check_split(split, n_classes=net.sizes[-1], name=name)
-    if split.x.ndim != 2 or split.x.shape[1] != net.sizes[0]:
-        raise ValueError(f"{name}.x has shape {split.x.shape}, but (N, {net.sizes[0]}) is needed for sizes {net.sizes}")
-    if split.x.dtype != dtype:
-        raise TypeError(
-            f"{name}.x has dtype {split.x.dtype}, but the plan trains in {dtype}: convert the data once, "
-            f"x.astype(np.{dtype}), or give the plan dtype={split.x.dtype.name!r}"
+
+
+def _learning_rate(plan: TrainingPlan, step: int) -> float:
+    """The learning rate of the next step, as a Python float: a np.float64 would take float32 vectors to float64."""
+    lr = float(plan.schedule(step))
+    if not 0 <= lr < math.inf:
+        raise ValueError(
+            f"the schedule gives the learning rate {lr!r} after {step} steps, but a finite number >= 0 is needed"
         )
-
-
-def _own_start(net: MLP, theta_0: Parameters, dtype: np.dtype, replicates: tuple[int, ...]) -> Parameters:
-    """Return a copy of theta_0, which training must never touch."""
-    if not isinstance(theta_0, Parameters) or theta_0.layout != net.layout:
-        raise ValueError(f"theta_0 must be Parameters of this network with sizes {net.sizes}")
-    if theta_0.dtype != dtype:
-        raise TypeError(f"theta_0 has dtype {theta_0.dtype}, but the plan trains in {dtype}")
-    check_finite(theta_0.vector, "theta_0")
-    if theta_0.replicates not in ((), replicates):
-        raise ValueError(f"theta_0 has the replicates {theta_0.replicates}, but the seeds ask for {replicates}")
-    return Parameters(np.broadcast_to(theta_0.vector, (*replicates, net.layout.size)).copy(), net.layout)
-
-
-def _own_mask(net: MLP, weight_mask: Parameters, dtype: np.dtype, replicates: tuple[int, ...]) -> Parameters:
-    """Return a copy of the mask in the dtype of training, or raise if it is no mask of this network's weights."""
-    if not isinstance(weight_mask, Parameters) or weight_mask.layout != net.layout:
-        raise ValueError(f"weight_mask must be Parameters of this network with sizes {net.sizes}")
-    check_binary(weight_mask.vector, "weight_mask")
-    for name, part in weight_mask.items():
-        if name not in net.layout.weight_names and not (part == 1).all():
-            raise ValueError(f"weight_mask is 0 somewhere in {name}, but biases are never pruned: they must be 1 there")
-    if weight_mask.replicates not in ((), replicates):
-        raise ValueError(f"weight_mask has the replicates {weight_mask.replicates}, but the seeds ask for {replicates}")
-    return weight_mask.astype(dtype)
+    return lr

@@ -1,0 +1,40 @@
+"""What every test of the repository shares: one BLAS thread, the Hypothesis profiles, and the slow tests set apart.
+
+Choose a profile with ``HYPOTHESIS_PROFILE=thorough python -m pytest``; where ``CI`` is set, ``ci`` is the default.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Small matrices are multiplied faster by one thread than by several. It must be said before NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadlines: the first matrix product of a process is slow. ``too_slow`` times the draws, which says more about a
+# busy machine than about a test.
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=25, **_common)
+settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=True, database=None, **_common)
+settings.register_profile("thorough", max_examples=1000, print_blob=True, **_common)
+
+
+def profile_name(environment: dict[str, str]) -> str:
+    """Return the profile that these environment variables ask for."""
+    running_in_ci = environment.get("CI", "").lower() not in ("", "0", "false")
+    return environment.get("HYPOTHESIS_PROFILE") or ("ci" if running_in_ci else "dev")
+
+
+settings.load_profile(profile_name(dict(os.environ)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests marked slow, unless the -m option speaks of them."""
+    if "slow" in config.getoption("markexpr", ""):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
