@@ -311,7 +311,7 @@ def _record(state: TrainingState, lr: float | None, per_epoch: int, monitors: Ma
             raise TrainingDiverged(
                 f"the loss on {name} is {losses[name]} after step {state.step}; the largest parameter is "
                 f"{np.abs(state.theta[largest]).max():.3g}, in {largest}, layer {largest[1:]}. The learning rate is probably "
-                f"too large, or the numbers in {name}.x are; what was recorded before is in state.history"
+                f"too large, or the numbers in {name}.x are; what was recorded before is kept"
             )
         if accuracy is not None:
             accuracies[name] = accuracy
@@ -335,7 +335,7 @@ def _check_loss(loss: np.ndarray, caches, state: TrainingState) -> None:
     raise TrainingDiverged(
         f"the loss is {np.asarray(loss).tolist()} at step {state.step + 1}; the first entries that are not finite are in "
         f"{where}. The learning rate {state.plan.schedule(state.step):g} is probably too large; "
-        "what was recorded before is in state.history"
+        "what was recorded before is kept"
     )
 
 
@@ -345,7 +345,7 @@ def _check_parameters(state: TrainingState) -> None:
         if not np.isfinite(part).all():
             raise TrainingDiverged(
                 f"{name}, in layer {name[1:]}, is no longer finite after step {state.step}. "
-                "The learning rate is probably too large; what was recorded before is in state.history"
+                "The learning rate is probably too large; what was recorded before is kept"
             )
 
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from numpynet.data.dataset import Dataset
+from numpynet.equations.masks import prune_count
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
-from numpynet.pruning.magnitude import magnitude_mask, weight_density
+from numpynet.pruning import magnitude_mask, weight_density
 from numpynet.seeding import streams
 from numpynet.training import begin, train
 
@@ -57,6 +58,12 @@ def hunt(
     -------
     rounds + 1 levels, the dense net first.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Before any training: there is no seed, or one twice, the rate is not in [0, 1], rounds is no integer >= 0, or
+        net, plan and data do not fit each other.
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -65,6 +72,11 @@ def hunt(
     [1.0, 0.5338]
     """
     seeds = list(seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds are {seeds}, but one for each replicate is needed, all different")
+    if isinstance(rounds, bool) or not isinstance(rounds, (int, np.integer)) or rounds < 0:
+        raise ValueError(f"rounds is {rounds!r}, but an integer >= 0 is needed")
+    prune_count(rate, 0)  # raises now, and not after the first training, unless it is a number in [0, 1]
     theta_0 = net.init([streams(s).init for s in seeds], initializer=plan.initializer, dtype=plan.dtype)
     fresh = net.init([streams(s).reinit for s in seeds], initializer=plan.initializer, dtype=plan.dtype)
     weight_mask = Parameters.ones(net.layout, replicates=(len(seeds),), dtype=plan.dtype)
@@ -84,7 +96,8 @@ def hunt(
     for level in range(rounds + 1):
         theta, ticket = trained(theta_0)
         _, reinit = trained(fresh)
-        levels.append(Level(float(np.mean(weight_density(weight_mask))), ticket, reinit, weight_mask))
+        density = weight_density(weight_mask)[0]  # counts are exact, so it is the same for all replicates
+        levels.append(Level(density, ticket, reinit, weight_mask))
         if level < rounds:
             weight_mask = magnitude_mask(theta, weight_mask, rate=rate)
     return levels
