@@ -134,24 +134,48 @@ def check_labels(labels: np.ndarray, n_classes: int, n_examples: int | None = No
     return labels
 
 
-def check_precision(**arrays: np.ndarray | None) -> None:
+def check_layer(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
+    """Raise ValueError unless input, weights and biases of an affine layer fit together.
+
+    Examples
+    --------
+    >>> check_layer(x=np.zeros((5, 2)), W=np.zeros((2, 3)), b=np.zeros(3))
+    """
+    if x.ndim < 2 or W.ndim < 2:
+        raise ValueError(
+            f"x must be (..., N, d_in) and W (..., d_in, d_out), got x {x.shape} and W {W.shape}. "
+            "A single example is a batch of one: x[None, :]."
+        )
+    if x.shape[-1] != W.shape[-2]:
+        raise ValueError(
+            f"x {x.shape} has {x.shape[-1]} units, but W {W.shape} expects {W.shape[-2]}: "
+            "x must be (..., N, d_in) and W (..., d_in, d_out). Is W transposed?"
+        )
+    if b.ndim < 1 or b.shape[-1] != W.shape[-1]:
+        raise ValueError(
+            f"b {b.shape} must be (..., d_out) with d_out = {W.shape[-1]}, the number of columns of W {W.shape}"
+        )
+
+
+def check_precision(**arrays: np.ndarray | float | None) -> None:
     """Raise TypeError unless all arrays share one precision, so that nothing is cast silently.
 
     The first array is the measure. A complex array agrees with the real one of its precision (the complex step mixes
-    them on purpose), a boolean mask with all, and None is skipped.
+    them on purpose), a boolean mask and a Python number with all, and None is skipped.
 
     Examples
     --------
     >>> check_precision(x=np.zeros(2, np.float32), W=np.zeros(2, np.float32), unit_mask=None)
     """
     (first_name, first), *rest = arrays.items()
-    precision = check_floating(
-        first, first_name
-    ).dtype.char.lower()  # "f" for float32 and complex64, "d" for the doubles
+    precision = check_floating(first, first_name).dtype.char.lower()  # "f" for float32 and complex64, "d" for doubles
     for name, array in rest:
-        if array is None or array.dtype.char.lower() == precision or array.dtype == bool:
+        if array is None or (isinstance(array, (int, float)) and not isinstance(array, np.generic)):
             continue
-        check_floating(array, name)
+        if isinstance(array, np.ndarray) and array.dtype == bool:
+            continue
+        if check_floating(array, name).dtype.char.lower() == precision:
+            continue
         raise TypeError(
             f"{name} has dtype {array.dtype}, but {first_name} has {first.dtype}: the result would silently change precision. "
             f"Convert one of them, for instance {name}.astype({first_name}.dtype)."

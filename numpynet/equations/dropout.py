@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpynet.equations.checks import check_keep_prob, check_precision
+from numpynet.equations.checks import check_keep_prob, check_layer, check_precision
 
 
 class DropoutCache(NamedTuple):
@@ -48,6 +48,7 @@ def inverted_dropout_forward(
     array([[0., 5.]])
     """
     keep_prob = check_keep_prob(keep_prob)
+    check_precision(h=h, keep_prob=keep_prob)
     _check_unit_mask(h, unit_mask)
     return h * unit_mask / keep_prob, DropoutCache(unit_mask, keep_prob)
 
@@ -98,7 +99,9 @@ def standard_dropout_evaluate(h: np.ndarray, keep_prob: float | np.ndarray) -> n
     >>> standard_dropout_evaluate(np.array([[2.0, 4.0]]), keep_prob=0.8)
     array([[1.6, 3.2]])
     """
-    return h * check_keep_prob(keep_prob)
+    keep_prob = check_keep_prob(keep_prob)
+    check_precision(h=h, keep_prob=keep_prob)
+    return h * keep_prob
 
 
 class DropConnectCache(NamedTuple):
@@ -136,6 +139,7 @@ def dropconnect_forward(
     """
     keep_prob = check_keep_prob(keep_prob)
     check_precision(x=x, W=W, b=b, connection_mask=connection_mask)
+    check_layer(x, W, b)
     if (
         connection_mask.ndim < 3
         or connection_mask.shape[-2:] != W.shape[-2:]
@@ -176,9 +180,8 @@ def dropconnect_backward(dz: np.ndarray, cache: DropConnectCache) -> tuple[np.nd
         dW = (x.mT @ dz) * C[..., 0, :, :] / cache.scale  # (..., d_in, d_out)
     else:
         dx = (W_kept @ dz[..., :, None])[..., 0]  # (..., N, d_in, d_out) @ (..., N, d_out, 1)
-        dW = (x[..., :, None] * dz[..., None, :] * C).sum(
-            axis=-3
-        ) / cache.scale  # outer products, masked, summed over n
+        outer = x[..., :, None] * dz[..., None, :]  # (..., N, d_in, d_out)
+        dW = (outer * C).sum(axis=-3) / cache.scale  # (..., d_in, d_out)
     return dx, dW, dz.sum(axis=-2)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpynet.equations.checks import check_keep_prob, check_precision
+from numpynet.equations.checks import check_keep_prob, check_layer, check_precision
 
 
 class LinearCache(NamedTuple):
@@ -50,7 +50,8 @@ def linear_forward(
     unit_mask : (..., N, d_in) binary, or None for no dropout; (..., 1, d_in) is one mask shared by the batch
     keep_prob : q in (0, 1], a number or one for each of d_in units. It scales only where there is a unit mask.
         Dividing by it here, in training, keeps the mean of y, so evaluation rescales nothing ("inverted" dropout).
-    weight_mask : (..., d_in, d_out) binary, or None for a dense layer. There is no rescaling by the density.
+    weight_mask : (..., d_in, d_out) binary, or None for a dense layer. There is no rescaling by the density: a pruned
+        layer is a layer that stores zeros (Equation (M15)).
 
     Returns
     -------
@@ -71,8 +72,10 @@ def linear_forward(
     >>> y                                   # 2 / 0.8 * 10 + 0.5
     array([[25.5]])
     """
-    _check_shapes(x, W, b, unit_mask, weight_mask)
     keep_prob = check_keep_prob(keep_prob)
+    check_precision(x=x, W=W, b=b, unit_mask=unit_mask, keep_prob=keep_prob, weight_mask=weight_mask)
+    check_layer(x, W, b)
+    _check_mask_shapes(x, W, unit_mask, weight_mask)
     x_kept = x if unit_mask is None else x * unit_mask / keep_prob  # (..., N, d_in)
     W_kept = W if weight_mask is None else W * weight_mask  # (..., d_in, d_out)
     y = x_kept @ W_kept  # (..., N, d_in) @ (..., d_in, d_out)
@@ -169,25 +172,9 @@ def mask_gradients(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.n
     return d_weight_mask, dx_kept * cache.x / scale
 
 
-def _check_shapes(
-    x: np.ndarray, W: np.ndarray, b: np.ndarray, unit_mask: np.ndarray | None, weight_mask: np.ndarray | None
+def _check_mask_shapes(
+    x: np.ndarray, W: np.ndarray, unit_mask: np.ndarray | None, weight_mask: np.ndarray | None
 ) -> None:
-    """Raise unless the arrays fit together; one sentence for each way to go wrong."""
-    check_precision(x=x, W=W, b=b, unit_mask=unit_mask, weight_mask=weight_mask)
-    if x.ndim < 2 or W.ndim < 2:
-        raise ValueError(
-            f"x must be (..., N, d_in) and W (..., d_in, d_out), got x {x.shape} and W {W.shape}. "
-            "A single example is a batch of one: x[None, :]."
-        )
-    if x.shape[-1] != W.shape[-2]:
-        raise ValueError(
-            f"x {x.shape} has {x.shape[-1]} units, but W {W.shape} expects {W.shape[-2]}: "
-            "x must be (..., N, d_in) and W (..., d_in, d_out). Is W transposed?"
-        )
-    if b.ndim < 1 or b.shape[-1] != W.shape[-1]:
-        raise ValueError(
-            f"b {b.shape} must be (..., d_out) with d_out = {W.shape[-1]}, the number of columns of W {W.shape}"
-        )
     if unit_mask is not None and (
         unit_mask.ndim < 2 or unit_mask.shape[-1] != x.shape[-1] or unit_mask.shape[-2] not in (1, x.shape[-2])
     ):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpynet.equations.checks import check_labels
+from numpynet.equations.checks import check_floating, check_labels, check_precision
 
 
 class Loss(NamedTuple):
@@ -110,7 +110,10 @@ def softmax_cross_entropy_forward(logits: np.ndarray, labels: np.ndarray) -> tup
     >>> float(loss)                                                                    # log 10
     2.302585
     """
+    _check_rows(logits, "logits")
     check_labels(labels, n_classes=logits.shape[-1], n_examples=logits.shape[-2])
+    if labels.ndim >= logits.ndim:
+        raise ValueError(f"labels {labels.shape} have more axes than the examples of logits {logits.shape}")
     log_p = log_softmax(logits)  # (..., N, K)
     labels = np.broadcast_to(labels, log_p.shape[:-1])  # (..., N)
     picked = np.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]  # (..., N)
@@ -154,6 +157,8 @@ def squared_error_forward(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.
     >>> float(loss)
     2.0
     """
+    _check_rows(outputs, "outputs")
+    check_precision(outputs=outputs, targets=targets)
     if targets.shape[-2:] != outputs.shape[-2:]:
         raise ValueError(f"targets {targets.shape} must have the shape of the outputs {outputs.shape}: (..., N, K)")
     residual = outputs - targets  # (..., N, K)
@@ -192,6 +197,8 @@ def l2_penalty_forward(
     """
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay is {weight_decay!r}, but a number >= 0 is needed")
+    check_precision(W=W, weight_mask=weight_mask)
+    weight_decay = float(weight_decay)  # a np.float64 would turn float32 into float64
     W_kept = W if weight_mask is None else W * weight_mask  # (..., d_in, d_out)
     return weight_decay / 2 * (W_kept * W_kept).sum(axis=(-2, -1)), L2Cache(W_kept, weight_decay)
 
@@ -208,6 +215,13 @@ def l2_penalty_backward(dpenalty: np.ndarray | float, cache: L2Cache) -> np.ndar
     """
     dpenalty = np.asarray(dpenalty, dtype=cache.W_kept.dtype)[..., None, None]
     return cache.W_kept * (dpenalty * cache.weight_decay)
+
+
+def _check_rows(outputs: np.ndarray, name: str) -> None:
+    """Raise unless there is at least one row to take a mean of."""
+    check_floating(outputs, name)
+    if outputs.ndim < 2 or outputs.shape[-2] == 0:
+        raise ValueError(f"{name} has shape {outputs.shape}, but (..., N, K) with at least one example is needed")
 
 
 def _per_row(dloss: np.ndarray | float, like: np.ndarray) -> np.ndarray:

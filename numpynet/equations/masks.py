@@ -13,13 +13,13 @@ import math
 
 import numpy as np
 
-from numpynet.equations.checks import check_keep_prob, check_rng
+from numpynet.equations.checks import check_binary, check_keep_prob, check_rng
 
 
 def sample_mask(
     rng: np.random.Generator, shape: int | tuple[int, ...], keep_prob: float, *, dtype: np.typing.DTypeLike = np.float32
 ) -> np.ndarray:
-    """Draw a mask whose entries are 1 with probability keep_prob, independently: d = 1[u < q].   Equation (D1)
+    """Draw a mask whose entries are 1 with probability keep_prob, independently: d = 1[u < q].   Equations (D1), (D6)
 
     It always draws one uniform number for each entry, also at keep_prob 1 (where all are kept), so that two runs that
     differ in keep_prob alone stay aligned, and a smaller keep_prob gives a subset of the mask.
@@ -30,7 +30,7 @@ def sample_mask(
     shape : of the mask; (N, d) draws afresh for every example, (1, d) one mask for the whole batch
     keep_prob : q in (0, 1], the probability of a 1
     dtype : of the mask, that of the array it will multiply. The uniform numbers are float32 in any case
-        (eight times cheaper than binomial draws), so P(1) is q rounded up to a multiple of 2^-24.
+        (eight times cheaper than binomial draws), so P(1) is q to within 2^-24.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def prune_lowest(scores: np.ndarray, mask: np.ndarray, k: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        Shapes differ, a score of an alive entry is NaN, or k is out of range.
+        Shapes differ, the mask is not binary, a score of an alive entry is NaN, or k is out of range.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def prune_lowest(scores: np.ndarray, mask: np.ndarray, k: int) -> np.ndarray:
     """
     if scores.shape != mask.shape:
         raise ValueError(f"scores {scores.shape} and mask {mask.shape} must have one shape")
-    new_mask = mask.copy(order="C")
+    new_mask = check_binary(mask).copy(order="C")
     flat_mask, flat_scores = new_mask.reshape(-1), scores.reshape(-1)  # C order, as the tie rule says
     alive = np.flatnonzero(flat_mask)
     if not isinstance(k, (int, np.integer)) or not 0 <= k <= alive.size:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from numpynet.equations.masks import prune_count, prune_lowest
 from numpynet.parameters import Parameters
+from numpynet.pruning.counts import check_rate
+from numpynet.pruning.masks import dense_mask, weight_density
+from numpynet.pruning.scores import magnitude
+from numpynet.pruning.selection import prune_layerwise
+
+__all__ = ["magnitude_mask", "weight_density"]
 
 
 def magnitude_mask(
@@ -13,8 +16,9 @@ def magnitude_mask(
 ) -> Parameters:
     """Remove the given share of the surviving weights of each layer, those of smallest |W|.   Equations (L2), (L7), (P1)
 
-    Dead weights are not ranked and do not return (Equation (L6)); among equal magnitudes the lower index goes first.
-    Biases are never pruned.
+    The step of iterative magnitude pruning: ``prune_layerwise(magnitude(theta), weight_mask, rate=rate)``. Dead weights
+    are not ranked and do not return (Equation (L6)); among equal magnitudes the lower index goes first. Biases are
+    never pruned.
 
     Parameters
     ----------
@@ -25,43 +29,30 @@ def magnitude_mask(
 
     Returns
     -------
-    A new mask of the form of theta, 1 at all biases.
+    A new mask of the form of theta, in the dtype of the old one, 1 at all biases.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A rate is not in [0, 1]; the mask is not binary, belongs to another network or prunes a bias; a surviving weight
+        is NaN.
+
+    Warns
+    -----
+    DisconnectedWarning
+        No path is left from the inputs to the outputs, though there was one before.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from numpynet.parameters import Layout
     >>> theta = Parameters.from_arrays({"W1": np.array([[3.0, -1.0, 2.0, 4.0]]), "b1": np.zeros(4)}, Layout.of_sizes((1, 4)))
     >>> magnitude_mask(theta, rate=0.2, output_rate=0.25)["W1"]
     array([[1., 0., 1., 1.]])
     """
     if weight_mask is None:
-        weight_mask = Parameters.ones(theta.layout, replicates=theta.replicates, dtype=theta.dtype)
-    if weight_mask.layout != theta.layout:
-        raise ValueError(f"weight_mask belongs to another network: {weight_mask.layout} instead of {theta.layout}")
-    if output_rate is None:
-        output_rate = rate / 2
-    mask = Parameters(np.broadcast_to(weight_mask.vector, theta.vector.shape).copy(), theta.layout)
-    for replicate in np.ndindex(theta.replicates):
-        for name in theta.layout.weight_names:
-            layer_rate = output_rate if name == theta.layout.weight_names[-1] else rate
-            layer_mask = mask[name][replicate]
-            k = prune_count(layer_rate, int(np.count_nonzero(layer_mask)))
-            mask[name][replicate] = prune_lowest(np.abs(theta[name][replicate]), layer_mask, k)
-    return mask
-
-
-def weight_density(weight_mask: Parameters) -> float | list[float]:
-    """Return the share of weights (biases not counted) that a mask keeps; a list for replicates.
-
-    Examples
-    --------
-    >>> from numpynet.parameters import Layout
-    >>> weight_density(Parameters(np.array([1.0, 0.0, 1.0]), Layout.of_sizes((2, 1))))
-    0.5
-    """
-    alive = sum(np.count_nonzero(weight_mask[name], axis=(-2, -1)) for name in weight_mask.layout.weight_names)
-    return (
-        (alive / weight_mask.layout.n_weights).tolist()
-        if np.ndim(alive)
-        else float(alive / weight_mask.layout.n_weights)
-    )
+        weight_mask = dense_mask(theta)
+    elif isinstance(weight_mask, Parameters) and weight_mask.replicates not in ((), theta.replicates):
+        raise ValueError(f"weight_mask has the replicates {weight_mask.replicates}, but theta has {theta.replicates}")
+    check_rate(rate, "rate")  # one number; a dict is for prune_layerwise
+    return prune_layerwise(magnitude(theta), weight_mask, rate=rate, output_rate=output_rate)
