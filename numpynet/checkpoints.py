@@ -131,6 +131,8 @@ def _settings(state: TrainingState) -> dict[str, str]:
         "sizes": str(net.sizes),
         "activation": net.activation.name,
         "keep_prob": str(net.keep_probs),
+        "rules": str([rule.name for rule in net.layer_rules]),
+        "keep_schedule": _name_of("keep_schedule", plan.keep_schedule),
         "batch_size": str(plan.batch_size),
         "optimizer": repr(plan.optimizer),
         "schedule": _name_of("schedule", plan.schedule),

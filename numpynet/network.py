@@ -19,9 +19,8 @@ import numpy as np
 
 from numpynet.equations.activations import Activation, relu
 from numpynet.equations.checks import check_binary, check_finite, check_floating, check_keep_prob, check_precision
-from numpynet.equations.linear import LinearCache, linear_backward, linear_forward
-from numpynet.equations.masks import sample_mask
 from numpynet.initializers import Initializer, glorot_normal
+from numpynet.layer_rules import LayerRule, plain_layer, unit_dropout
 from numpynet.parameters import Layout, Parameters
 
 UnitMasks = Sequence["np.ndarray | None"]
@@ -30,8 +29,9 @@ UnitMasks = Sequence["np.ndarray | None"]
 class MLPCache(NamedTuple):
     """The caches of one forward pass, layer by layer."""
 
-    linear: tuple[LinearCache, ...]  # one for each layer
+    linear: tuple[Any, ...]  # one for each affine layer, a LinearCache unless its rule says otherwise
     activation: tuple[Any, ...]  # one for each hidden layer
+    inputs: tuple[np.ndarray, ...]  # (..., N, d_in) what each layer was given, before any mask
     layout: Layout
     logits_shape: tuple[int, ...]  # (..., N, d_L)
     dtype: np.dtype  # of the logits
@@ -47,6 +47,8 @@ class MLP:
     activation : of the hidden layers
     keep_prob : the probability that a unit stays while training. One number serves the hidden layers, and the inputs
         are left alone; a sequence gives one for the input of each of the L layers, ``None`` where there is no dropout.
+    rules : one rule of ``numpynet.layer_rules`` for each of the L layers, ``None`` where there is no noise, for other
+        kinds of dropout; then ``keep_prob`` is not used. What is said of unit masks below holds of any rule's noise.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class MLP:
     sizes: tuple[int, ...]
     activation: Activation = relu
     keep_prob: float | Sequence[float | None] = 1.0
+    rules: Sequence[LayerRule | None] | None = None
 
     def __post_init__(self) -> None:
         sizes = tuple(self.sizes)
@@ -77,6 +80,9 @@ class MLP:
         if isinstance(self.keep_prob, (list, tuple, np.ndarray)):
             object.__setattr__(self, "keep_prob", tuple(self.keep_prob))
         _ = self.keep_probs  # raises if it is wrong
+        if self.rules is not None:
+            object.__setattr__(self, "rules", tuple(self.rules))
+            self._check_rules()
 
     @cached_property
     def layout(self) -> Layout:
@@ -90,7 +96,9 @@ class MLP:
 
     @cached_property
     def keep_probs(self) -> tuple[float | None, ...]:
-        """The keep probability at the input of each layer; None where there is no dropout."""
+        """The keep probability at the input of each layer; None where there is no dropout, or another rule."""
+        if self.rules is not None:
+            return (None,) * self.n_layers
         if isinstance(self.keep_prob, tuple):
             if len(self.keep_prob) != self.n_layers:
                 raise ValueError(
@@ -102,8 +110,17 @@ class MLP:
 
     @property
     def has_dropout(self) -> bool:
-        """Whether any unit can be dropped."""
+        """Whether any layer has noise that changes something."""
+        if self.rules is not None:
+            return any(rule.sample is not None for rule in self.layer_rules)
         return any(q is not None and q < 1 for q in self.keep_probs)
+
+    @cached_property
+    def layer_rules(self) -> tuple[LayerRule, ...]:
+        """The rule of each layer; by default unit dropout with its keep probability, or none."""
+        if self.rules is not None:
+            return tuple(plain_layer() if rule is None else rule for rule in self.rules)
+        return tuple(plain_layer() if q is None else unit_dropout(q) for q in self.keep_probs)
 
     def init(
         self,
@@ -160,8 +177,8 @@ class MLP:
         [None, (5, 3)]
         """
         return [
-            None if q is None else sample_mask(rng, (*batch_shape, d_in), q, dtype=dtype)
-            for q, d_in in zip(self.keep_probs, self.sizes)
+            None if rule.sample is None else rule.sample(rng, tuple(batch_shape), d_in, d_out, dtype=dtype)
+            for rule, d_in, d_out in zip(self.layer_rules, self.sizes, self.sizes[1:])
         ]
 
     def forward(
@@ -203,24 +220,23 @@ class MLP:
         self._check(theta, x, weight_mask, unit_masks)
         if not trusted:
             check_finite(x, "x")
-            _check_masks(weight_mask, unit_masks)
+            self._check_masks(weight_mask, unit_masks)
         h = x
-        linear_caches, activation_caches = [], []
-        for layer in range(1, self.n_layers + 1):
-            keep_prob = self.keep_probs[layer - 1]
-            z, cache = linear_forward(
+        inputs, layer_caches, activation_caches = [], [], []
+        for layer, rule in enumerate(self.layer_rules, start=1):
+            z, cache = rule.forward(
                 h,
                 theta[f"W{layer}"],
                 theta[f"b{layer}"],
-                unit_mask=None if unit_masks is None else unit_masks[layer - 1],
-                keep_prob=1.0 if keep_prob is None else keep_prob,
+                None if unit_masks is None else unit_masks[layer - 1],
                 weight_mask=None if weight_mask is None else weight_mask[f"W{layer}"],
             )
-            linear_caches.append(cache)
+            inputs.append(h)
+            layer_caches.append(cache)
             if layer < self.n_layers:
                 h, cache = self.activation.forward(z)  # (..., N, d_l)
                 activation_caches.append(cache)
-        return z, MLPCache(tuple(linear_caches), tuple(activation_caches), self.layout, z.shape, z.dtype)
+        return z, MLPCache(tuple(layer_caches), tuple(activation_caches), tuple(inputs), self.layout, z.shape, z.dtype)
 
     def backward(self, dlogits: np.ndarray, caches: MLPCache, *, out: Parameters | None = None) -> Parameters:
         """Run the layers backwards and return the gradients, in the form of theta.   Equations (B3) to (B6)
@@ -254,7 +270,7 @@ class MLP:
             out = Parameters(vector, self.layout)
         dz = dlogits
         for layer in range(self.n_layers, 0, -1):
-            dh, _, _ = linear_backward(
+            dh, _, _ = self.layer_rules[layer - 1].backward(
                 dz, caches.linear[layer - 1], need_dx=layer > 1, out=(out[f"W{layer}"], out[f"b{layer}"])
             )
             if layer > 1:
@@ -301,18 +317,39 @@ class MLP:
                 "needed (None where there is no dropout)"
             )
         if unit_masks is not None:
-            for layer, (unit_mask, keep_prob) in enumerate(zip(unit_masks, self.keep_probs), start=1):
-                if unit_mask is not None and keep_prob is None:
+            for layer, (unit_mask, rule) in enumerate(zip(unit_masks, self.layer_rules), start=1):
+                if unit_mask is not None and rule.sample is None:
                     raise ValueError(
                         f"unit_masks has a mask for the input of layer {layer}, but this network has no keep_prob there; "
                         f"give the MLP keep_prob as a sequence of {self.n_layers} numbers"
                     )
 
+    def _check_masks(self, weight_mask: Parameters | None, unit_masks: UnitMasks | None) -> None:
+        """Raise unless all masks are binary; complex ones are exempt: they carry the step of a derivative check."""
+        for layer, (unit_mask, rule) in enumerate(zip(unit_masks or (), self.layer_rules), start=1):
+            if unit_mask is not None and rule.binary and unit_mask.dtype.kind != "c":
+                check_binary(unit_mask, f"unit_masks[{layer - 1}]")
+        if weight_mask is not None and weight_mask.dtype.kind != "c":
+            check_binary(weight_mask.vector, "weight_mask")
 
-def _check_masks(weight_mask: Parameters | None, unit_masks: UnitMasks | None) -> None:
-    """Raise unless all masks are binary; complex ones are exempt: they carry the step of a derivative check."""
-    for layer, unit_mask in enumerate(unit_masks or (), start=1):
-        if unit_mask is not None and unit_mask.dtype.kind != "c":
-            check_binary(unit_mask, f"unit_masks[{layer - 1}]")
-    if weight_mask is not None and weight_mask.dtype.kind != "c":
-        check_binary(weight_mask.vector, "weight_mask")
+    def _check_rules(self) -> None:
+        """Raise unless there is one rule for each layer, and the activation suits them."""
+        if len(self.rules) != self.n_layers:
+            raise ValueError(
+                f"rules has {len(self.rules)} entries, but one for each of {self.n_layers} layers is needed "
+                "(None where there is no noise)"
+            )
+        if self.keep_prob != 1.0:
+            raise ValueError(
+                f"keep_prob is {self.keep_prob!r} and rules are given: say it in the rules, with unit_dropout(keep_prob)"
+            )
+        for layer, rule in enumerate(self.rules, start=1):
+            if rule is not None and not isinstance(rule, LayerRule):
+                raise TypeError(
+                    f"rules[{layer - 1}] must be a LayerRule such as unit_dropout(0.8), or None, got {type(rule).__name__}"
+                )
+            if rule is not None and rule.on_outputs and (layer == self.n_layers or not self.activation.zero_at_zero):
+                raise ValueError(
+                    f"rules[{layer - 1}], {rule.name}, silences units of layer {layer}: that needs an activation behind "
+                    "it that is 0 at 0, so neither sigmoid nor the output layer (dropout never acts on logits)"
+                )

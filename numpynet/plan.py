@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpynet.equations.keep_schedules import KeepSchedule
 from numpynet.equations.losses import Loss, softmax_cross_entropy
 from numpynet.fields import keep_count
 from numpynet.initializers import Initializer, glorot_normal
@@ -30,6 +31,8 @@ class TrainingPlan:
     evaluate_every : steps between records; None for one after every epoch
     initializer : of the weights, see ``numpynet.initializers``
     dtype : of everything, float32 or float64
+    keep_schedule : keep probability of the hidden layers as a function of completed steps, see
+        ``numpynet.equations.keep_schedules``; None for the constant one of the network
 
     Examples
     --------
@@ -47,6 +50,7 @@ class TrainingPlan:
     evaluate_every: int | None = None
     initializer: Initializer = glorot_normal
     dtype: str = "float32"
+    keep_schedule: KeepSchedule | None = None
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -62,6 +66,12 @@ class TrainingPlan:
             ("decay", isinstance(self.decay, Decay), "Decay(coupled=1e-4)"),
             ("loss", isinstance(self.loss, Loss), "softmax_cross_entropy"),
             ("initializer", callable(self.initializer), "glorot_normal"),
+            (
+                "keep_schedule",
+                self.keep_schedule is None
+                or (callable(self.keep_schedule) and not isinstance(self.keep_schedule, type)),
+                "Curriculum(0.8, gamma=0.01) or None",
+            ),
         ):
             if not fits:
                 raise TypeError(f"{name} must be something like {example}, got {getattr(self, name)!r}")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +106,10 @@ def begin(
     (0, 42)
     """
     dtype = np.dtype(plan.dtype)
+    if plan.keep_schedule is not None and (net.rules is not None or isinstance(net.keep_prob, tuple)):
+        raise ValueError(
+            "keep_schedule sets one keep_prob for the hidden layers: the network may have no rules, nor a list"
+        )
     check_data(net, train_split, "train_split", dtype)
     n_train = len(train_split.x)
     if plan.batch_size > n_train:
@@ -228,11 +232,12 @@ def evaluate(
 def _evaluate(net, theta, split, weight_mask, loss, batch_size=2000) -> tuple[Number, Number | None]:
     """``evaluate`` for a split that has been checked."""
     with_classes = split.y.dtype.kind in "iu"
+    loss_of = loss.evaluation or loss.forward
     loss_sum, right = np.zeros(theta.replicates), np.zeros(theta.replicates)
     for start in range(0, len(split.x), batch_size):
         x, y = split.x[start : start + batch_size], split.y[start : start + batch_size]
         logits, _ = net.forward(theta, x, weight_mask=weight_mask, trusted=True)
-        loss_sum = loss_sum + np.asarray(loss.forward(logits, y)[0], np.float64) * len(x)
+        loss_sum = loss_sum + np.asarray(loss_of(logits, y)[0], np.float64) * len(x)
         if with_classes:
             right = right + (logits.argmax(axis=-1) == y).sum(axis=-1)
     n = len(split.x)
@@ -268,10 +273,14 @@ def early_stop(history: Sequence[Record], monitor: str = "validation", *, replic
 
 def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: float) -> np.ndarray:
     """One step: batch, masks, forward, backward, update. Returns the loss of the batch, (...,)."""
-    net, plan, theta = state.net, state.plan, state.theta
+    plan, theta = state.plan, state.theta
+    net = state.net if plan.keep_schedule is None else replace(state.net, keep_prob=plan.keep_schedule(state.step))
     batch = _next_batch(state, len(train_split.x))  # (..., B)
+    if plan.loss.passes > 1:
+        batch = np.concatenate([batch] * plan.loss.passes, axis=-1)  # the same examples again, with masks of their own
     x, y = train_split.x[batch], train_split.y[batch]  # (..., B, d), (..., B)
-    unit_masks = _draw_unit_masks(state, batch.shape[-1]) if net.has_dropout else None
+    has_noise = net.has_dropout or plan.keep_schedule is not None  # a schedule draws also where it keeps all
+    unit_masks = _draw_unit_masks(state, net, batch.shape[-1]) if has_noise else None
     logits, caches = net.forward(theta, x, weight_mask=state.weight_mask, unit_masks=unit_masks, trusted=True)
     loss, loss_cache = plan.loss.forward(logits, y)
     _check_loss(loss, caches, state)
@@ -292,9 +301,9 @@ def _next_batch(state: TrainingState, n_train: int) -> np.ndarray:
     return batch
 
 
-def _draw_unit_masks(state: TrainingState, n: int) -> list[np.ndarray | None]:
+def _draw_unit_masks(state: TrainingState, net: MLP, n: int) -> list[np.ndarray | None]:
     """Draw the unit masks of a batch, each replicate from its own stream."""
-    drawn = [state.net.sample_unit_masks(rng, (n,), dtype=state.theta.dtype) for rng in state.dropout_rngs]
+    drawn = [net.sample_unit_masks(rng, (n,), dtype=state.theta.dtype) for rng in state.dropout_rngs]
     if not state.theta.replicates:
         return drawn[0]
     return [None if masks[0] is None else np.stack(masks) for masks in zip(*drawn)]
@@ -328,8 +337,8 @@ def _check_loss(loss: np.ndarray, caches, state: TrainingState) -> None:
         return
     _check_parameters(state)
     where = f"the logits, the output of layer {state.net.n_layers}, or the loss itself"
-    for layer, cache in enumerate(caches.linear, start=1):
-        if not np.isfinite(cache.x).all():
+    for layer, h in enumerate(caches.inputs, start=1):
+        if not np.isfinite(h).all():
             where = f"the input of layer {layer}"
             break
     raise TrainingDiverged(

@@ -109,14 +109,20 @@ class DropConnectCache(NamedTuple):
 
     x: np.ndarray  # (..., N, d_in)
     W_kept: np.ndarray  # (..., N or 1, d_in, d_out)  C * W / q, one matrix for each example or one for all
-    connection_mask: np.ndarray  # (..., N or 1, d_in, d_out)  C, binary
+    connection_mask: np.ndarray  # (..., N or 1, d_in, d_out)  C, binary; C * M where there is a weight mask
     scale: float  # what the kept weights were divided by
 
 
 def dropconnect_forward(
-    x: np.ndarray, W: np.ndarray, b: np.ndarray, connection_mask: np.ndarray, *, keep_prob: float = 1.0
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray,
+    connection_mask: np.ndarray,
+    *,
+    keep_prob: float = 1.0,
+    weight_mask: np.ndarray | None = None,
 ) -> tuple[np.ndarray, DropConnectCache]:
-    """z_n = x_n (C_n * W / q) + b: every weight stays with probability q, for each example anew.   Equation (D17)
+    """z_n = x_n (C_n * M * W / q) + b: every weight stays with probability q, for each example anew.   Equation (D17)
 
     With ``keep_prob`` given, kept weights are divided by it and evaluation uses W; with the default 1 nothing is
     scaled, as in the paper (Wan et al. 2013), and evaluation uses q * W.
@@ -129,6 +135,7 @@ def dropconnect_forward(
     connection_mask : (..., N, d_in, d_out) binary, a mask for each example, or (..., 1, d_in, d_out) for one that the
         batch shares (which is a weight mask)
     keep_prob : q in (0, 1]
+    weight_mask : (..., d_in, d_out) binary, or None for a dense layer
 
     Examples
     --------
@@ -138,7 +145,7 @@ def dropconnect_forward(
     array([[25.5]])
     """
     keep_prob = check_keep_prob(keep_prob)
-    check_precision(x=x, W=W, b=b, connection_mask=connection_mask)
+    check_precision(x=x, W=W, b=b, connection_mask=connection_mask, weight_mask=weight_mask)
     check_layer(x, W, b)
     if (
         connection_mask.ndim < 3
@@ -149,6 +156,10 @@ def dropconnect_forward(
             f"connection_mask {connection_mask.shape} must be (..., N, d_in, d_out) for x {x.shape} and W {W.shape}, "
             "or (..., 1, d_in, d_out) for one mask shared by the batch"
         )
+    if weight_mask is not None:
+        if weight_mask.shape[-2:] != W.shape[-2:]:
+            raise ValueError(f"weight_mask {weight_mask.shape} must have the shape of W {W.shape}")
+        connection_mask = connection_mask * weight_mask[..., None, :, :]  # (..., N or 1, d_in, d_out)
     W_kept = W[..., None, :, :] * connection_mask / keep_prob  # (..., N or 1, d_in, d_out)
     if W_kept.shape[-3] == 1:
         z = x @ W_kept[..., 0, :, :]  # (..., N, d_in) @ (..., d_in, d_out)
@@ -157,12 +168,20 @@ def dropconnect_forward(
     return z + b[..., None, :], DropConnectCache(x, W_kept, connection_mask, keep_prob)
 
 
-def dropconnect_backward(dz: np.ndarray, cache: DropConnectCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def dropconnect_backward(
+    dz: np.ndarray,
+    cache: DropConnectCache,
+    *,
+    need_dx: bool = True,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """dW = sum over n of C_n * (x_n^T dz_n) / q, dx_n = dz_n (C_n * W / q)^T and db = sum over n of dz.   Equation (D17)
+
+    See ``linear_backward`` for ``need_dx`` and ``out``.
 
     Returns
     -------
-    dx : (..., N, d_in)
+    dx : (..., N, d_in), or None
     dW : (..., d_in, d_out)
     db : (..., d_out)
 
@@ -175,14 +194,18 @@ def dropconnect_backward(dz: np.ndarray, cache: DropConnectCache) -> tuple[np.nd
     ([[0.0, 50.0]], [[0.0], [10.0]], [4.0])
     """
     x, W_kept, C = cache.x, cache.W_kept, cache.connection_mask
+    dW_out, db_out = (None, None) if out is None else out
     if W_kept.shape[-3] == 1:
-        dx = dz @ W_kept[..., 0, :, :].mT  # (..., N, d_out) @ (..., d_out, d_in)
-        dW = (x.mT @ dz) * C[..., 0, :, :] / cache.scale  # (..., d_in, d_out)
+        dW = (x.mT @ dz) * C[..., 0, :, :]  # (..., d_in, N) @ (..., N, d_out)
     else:
-        dx = (W_kept @ dz[..., :, None])[..., 0]  # (..., N, d_in, d_out) @ (..., N, d_out, 1)
-        outer = x[..., :, None] * dz[..., None, :]  # (..., N, d_in, d_out)
-        dW = (outer * C).sum(axis=-3) / cache.scale  # (..., d_in, d_out)
-    return dx, dW, dz.sum(axis=-2)
+        dW = (x[..., :, None] * dz[..., None, :] * C).sum(axis=-3)  # one outer product for each example
+    dW = np.divide(dW, cache.scale, out=dW_out)  # (..., d_in, d_out)
+    db = dz.sum(axis=-2, out=db_out)  # (..., d_out)
+    if not need_dx:
+        return None, dW, db
+    if W_kept.shape[-3] == 1:
+        return dz @ W_kept[..., 0, :, :].mT, dW, db  # (..., N, d_out) @ (..., d_out, d_in)
+    return (W_kept @ dz[..., :, None])[..., 0], dW, db  # (..., N, d_in, d_out) @ (..., N, d_out, 1)
 
 
 def _check_unit_mask(h: np.ndarray, unit_mask: np.ndarray) -> None:

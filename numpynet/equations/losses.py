@@ -21,6 +21,8 @@ class Loss(NamedTuple):
     name: str
     forward: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, Any]]  # logits, targets -> loss, cache
     backward: Callable[[Any, Any], np.ndarray]  # dloss, cache -> dlogits
+    passes: int = 1  # how often the training loop puts a batch into one forward pass, each time with masks of its own
+    evaluation: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, Any]] | None = None  # if it is not forward
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

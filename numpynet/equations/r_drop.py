@@ -2,7 +2,8 @@
 
 Dropout trains many subnetworks and evaluates with none of them. R-Drop brings them together: to the cross-entropy it
 adds the symmetric Kullback-Leibler divergence between the two predictions (Wu et al. 2021). With logits that carry the
-two passes on an axis of their own, (2, N, K), the whole is one loss like any other: ``r_drop_loss(weight)``.
+two passes on an axis of their own, (2, N, K), the whole is one loss like any other: ``r_drop_loss(weight)``; and
+``r_drop(weight)`` is the same for a batch that holds its examples twice, as the training loop feeds it.
 """
 
 from __future__ import annotations
@@ -107,3 +108,35 @@ def r_drop_loss(weight: float) -> Loss:
         return dlogits + np.stack(r_drop_backward(dloss * weight, r_cache), axis=-3)
 
     return Loss(f"r_drop({weight:g})", forward, backward)
+
+
+def r_drop(weight: float) -> Loss:
+    """Return ``r_drop_loss(weight)`` for the training loop, which puts both passes into one batch.   Equation (D23)
+
+    Its logits are (..., 2N, K): the N examples, and the same examples once more, with other masks. In evaluation, where
+    there are no masks, it is the cross-entropy.
+
+    Examples
+    --------
+    >>> loss, cache = r_drop(weight=1.0).forward(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([0, 0]))
+    >>> float(loss)                                        # (0.3133 + 0.6931) / 2 + 0.1155
+    0.618734
+    """
+    stacked = r_drop_loss(weight)
+
+    def forward(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Any]:
+        if logits.shape[-2] % 2 or not np.array_equal(*np.split(labels, 2, axis=-1)):
+            raise ValueError(
+                f"logits has shape {logits.shape} and labels {labels.shape}, but the second half of the examples must "
+                "be the first once more: two passes of one batch"
+            )
+        n = logits.shape[-2] // 2
+        two = logits.reshape(*logits.shape[:-2], 2, n, logits.shape[-1])  # (..., 2, N, K)
+        loss, cache = stacked.forward(two, labels[..., None, :n])  # the same labels for both passes
+        return loss, (logits.shape, cache)
+
+    def backward(dloss: np.ndarray | float, cache: Any) -> np.ndarray:
+        shape, cache = cache
+        return stacked.backward(dloss, cache).reshape(shape)
+
+    return Loss(stacked.name, forward, backward, passes=2, evaluation=softmax_cross_entropy_forward)

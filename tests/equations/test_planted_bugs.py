@@ -321,7 +321,8 @@ def test_a_bug_in_a_layer_shows_in_the_whole_network(monkeypatch: pytest.MonkeyP
     wrong = open_gate.backward(dlogits, caches)
     assert np.array_equal(right["W3"], wrong["W3"])
     assert not np.allclose(right["W2"], wrong["W2"]) and not np.allclose(right["W1"], wrong["W1"])
-    monkeypatch.setattr("numpynet.network.linear_backward", _without_weight_mask)
+    monkeypatch.setattr("numpynet.layer_rules.linear_backward", _without_weight_mask)
+    net = MLP(net.sizes, activation=relu, keep_prob=0.7)  # one that is built with the bug
     mask = theta.copy()
     mask.vector[:] = np.random.default_rng(3).random(mask.vector.size) < 0.5
     logits, caches = net.forward(theta, x, weight_mask=mask)

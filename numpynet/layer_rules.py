@@ -1,0 +1,223 @@
+"""Layer rules: what a layer of a network does with randomness, as one record for each kind of dropout.
+
+Every affine layer of an ``MLP`` follows a rule: how its noise is drawn, and the forward and backward pair that takes
+it. Plain dropout is the rule ``unit_dropout(keep_prob)``; the other functions here wrap the variants of
+``numpynet.equations``, with their settings bound, into the same form. The network calls the rule and knows no variant:
+
+    net = MLP((784, 500, 10), rules=(None, gaussian_dropout(keep_prob=0.8)))
+
+The noise of a layer is an array, drawn outside and handed in (a binary mask, uniform or normal numbers); None in its
+place means evaluation. So every rule can be checked against the complex step with its noise held fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpynet.equations import alpha_dropout as alpha
+from numpynet.equations import gaussian_dropout as gaussian
+from numpynet.equations import standout as gated
+from numpynet.equations import targeted_dropout as targeted
+from numpynet.equations import variational_dropout as variational
+from numpynet.equations.checks import check_keep_prob
+from numpynet.equations.dropout import dropconnect_backward, dropconnect_forward
+from numpynet.equations.linear import LinearCache, linear_backward, linear_forward
+from numpynet.equations.masks import sample_mask
+from numpynet.equations.noise import sample_normal, sample_uniform
+
+
+class LayerRule(NamedTuple):
+    """How a layer draws and uses its noise.
+
+    A batch_shape ends in the number of examples, or in 1 where they share the noise; axes before it are samples.
+    """
+
+    name: str  # with its settings; two rules of one name are the same
+    sample: Callable[..., np.ndarray] | None  # rng, batch_shape, d_in, d_out, *, dtype -> noise; None if there is none
+    forward: Callable[..., tuple[np.ndarray, Any]]  # x, W, b, noise, *, weight_mask=None -> z, cache
+    backward: Callable[..., tuple]  # dz, cache, *, need_dx=True, out=None -> dx, dW, db
+    binary: bool = False  # whether the noise is a mask of 0 and 1, which the network then checks
+    on_outputs: bool = False  # whether it silences units of z: then phi(0) must be 0, or they would still speak
+
+
+def plain_layer() -> LayerRule:
+    """Return the rule of a layer without noise.
+
+    Examples
+    --------
+    >>> plain_layer().forward(np.ones((1, 2)), np.ones((2, 1)), np.zeros(1), None)[0]
+    array([[2.]])
+    """
+    return LayerRule("plain", None, partial(_linear, keep_prob=1.0), linear_backward, binary=True)
+
+
+def unit_dropout(keep_prob: float) -> LayerRule:
+    """Return the rule of dropout on the input of a layer, inverted: z = (D * x / q)(M * W) + b.   Equation (B1)
+
+    Examples
+    --------
+    >>> rule = unit_dropout(keep_prob=0.8)
+    >>> rule.sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 3)
+    """
+    q = check_keep_prob(keep_prob)
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return sample_mask(rng, (*batch_shape, d_in), q, dtype=dtype)
+
+    return LayerRule(f"unit_dropout({q})", sample, partial(_linear, keep_prob=q), linear_backward, binary=True)
+
+
+def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
+    """Return the rule of DropConnect, scaled by 1/q in training.   Equation (D17)
+
+    Parameters
+    ----------
+    keep_prob : q in (0, 1], with which a weight stays
+    shared : True draws one mask for the batch, which costs d_in * d_out numbers instead of N times as many
+
+    Examples
+    --------
+    >>> dropconnect(0.8).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 3, 2)
+    """
+    q = check_keep_prob(keep_prob)
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        *lead, n = batch_shape
+        return sample_mask(rng, (*lead, 1 if shared else n, d_in, d_out), q, dtype=dtype)
+
+    def forward(x, W, b, noise, *, weight_mask=None):
+        if noise is None:
+            return linear_forward(x, W, b, weight_mask=weight_mask)
+        return dropconnect_forward(x, W, b, noise, keep_prob=q, weight_mask=weight_mask)
+
+    def backward(dz, cache, *, need_dx=True, out=None):
+        back = linear_backward if isinstance(cache, LinearCache) else dropconnect_backward
+        return back(dz, cache, need_dx=need_dx, out=out)
+
+    return LayerRule(f"dropconnect({q}, shared={shared})", sample, forward, backward, binary=True)
+
+
+def gaussian_dropout(keep_prob: float) -> LayerRule:
+    """Return the rule of Gaussian dropout: noise of mean 1 and variance (1 - q) / q on the inputs.   Equation (D18)
+
+    Examples
+    --------
+    >>> gaussian_dropout(0.8).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 3)
+    """
+    q = check_keep_prob(keep_prob)
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return gaussian.sample_gaussian_noise(rng, (*batch_shape, d_in), q, dtype=dtype)
+
+    return LayerRule(
+        f"gaussian_dropout({q})", sample, gaussian.gaussian_dropout_forward, gaussian.gaussian_dropout_backward
+    )
+
+
+def variational_dropout(log_alpha: float | np.ndarray) -> LayerRule:
+    """Return the rule of variational dropout, by local reparametrisation: noise on the pre-activations.   Equation (D19)
+
+    Parameters
+    ----------
+    log_alpha : one number, or one for each weight (d_in, d_out); held fixed. To learn it, follow it with
+        ``log_alpha_gradient`` and ``variational_kl_backward`` of ``numpynet.equations.variational_dropout``.
+
+    Examples
+    --------
+    >>> variational_dropout(-1.0).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 2)
+    """
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return sample_normal(rng, (*batch_shape, d_out), dtype=dtype)
+
+    forward = partial(variational.variational_dropout_forward, log_alpha=log_alpha)
+    name = f"variational_dropout({np.asarray(log_alpha).tolist()})"
+    return LayerRule(name, sample, forward, variational.variational_dropout_backward)
+
+
+def alpha_dropout(keep_prob: float) -> LayerRule:
+    """Return the rule of alpha dropout, for nets of SELU units.   Equation (D21)
+
+    Examples
+    --------
+    >>> alpha_dropout(0.9).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 3)
+    """
+    q = check_keep_prob(keep_prob)
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return sample_mask(rng, (*batch_shape, d_in), q, dtype=dtype)
+
+    forward = partial(alpha.alpha_dropout_forward, keep_prob=q)
+    return LayerRule(f"alpha_dropout({q})", sample, forward, alpha.alpha_dropout_backward, binary=True)
+
+
+def targeted_weight_dropout(target_share: float, drop_prob: float) -> LayerRule:
+    """Return the rule of targeted dropout on weights; evaluation leaves out all candidates.   Equation (D22)
+
+    Examples
+    --------
+    >>> targeted_weight_dropout(0.75, 0.66).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (3, 2)
+    """
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return sample_uniform(rng, (*batch_shape[:-1], d_in, d_out), dtype=dtype)
+
+    settings = _targeted_settings(target_share, drop_prob)
+    forward = partial(targeted.targeted_weight_dropout_forward, **settings)
+    return LayerRule(f"targeted_weight_dropout({settings})", sample, forward, targeted.targeted_weight_dropout_backward)
+
+
+def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
+    """Return the rule of targeted dropout on the units that a layer feeds.   Equation (D22)
+
+    Examples
+    --------
+    >>> targeted_unit_dropout(0.75, 0.66).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 2)
+    """
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return sample_uniform(rng, (*batch_shape, d_out), dtype=dtype)
+
+    settings = _targeted_settings(target_share, drop_prob)
+    forward = partial(targeted.targeted_unit_dropout_forward, **settings)
+    return LayerRule(
+        f"targeted_unit_dropout({settings})", sample, forward, targeted.targeted_unit_dropout_backward, on_outputs=True
+    )
+
+
+def standout(alpha: float = 1.0, beta: float = 0.0) -> LayerRule:
+    """Return the rule of standout: a unit's keep probability depends on what it hears.   Equation (D26)
+
+    Examples
+    --------
+    >>> standout(1.0, 0.5).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
+    (5, 2)
+    """
+
+    def sample(rng, batch_shape, d_in, d_out, *, dtype):
+        return sample_uniform(rng, (*batch_shape, d_out), dtype=dtype)
+
+    forward = partial(gated.standout_forward, alpha=alpha, beta=beta)
+    return LayerRule(f"standout({alpha}, {beta})", sample, forward, gated.standout_backward, on_outputs=True)
+
+
+def _linear(x, W, b, noise, *, keep_prob, weight_mask=None):
+    return linear_forward(x, W, b, unit_mask=noise, keep_prob=keep_prob, weight_mask=weight_mask)
+
+
+def _targeted_settings(target_share: float, drop_prob: float) -> dict[str, float]:
+    return {
+        "target_share": targeted.check_share(target_share, "target_share"),
+        "drop_prob": targeted.check_share(drop_prob, "drop_prob"),
+    }
