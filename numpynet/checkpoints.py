@@ -137,6 +137,7 @@ def _settings(state: TrainingState) -> dict[str, str]:
         "optimizer": repr(plan.optimizer),
         "schedule": _name_of("schedule", plan.schedule),
         "decay": repr(plan.decay),
+        "clip_norm": str(plan.clip_norm),
         "loss": plan.loss.name,
         "evaluate_every": str(plan.evaluate_every),
         "initializer": _name_of("initializer", plan.initializer),

@@ -1,4 +1,4 @@
-"""The door: ``numpynet demo``, ``train``, ``verify`` and ``data``.
+"""The door: ``numpynet demo``, ``train``, ``verify``, ``check``, ``dropout`` and ``data``.
 
 Nothing heavy is imported here, so that ``--help`` answers at once; each command imports what it needs when it runs.
 Exit codes: 0 all is well, 1 a check failed or a run ended badly, 2 the command or its input is wrong.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import math
 import os
 import sys
@@ -25,6 +26,8 @@ ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 INITIALIZERS = ("glorot_normal", "glorot_truncated", "glorot_uniform", "he_normal", "he_truncated", "he_uniform")
 SCHEDULES = ("constant", "cosine", "step", "exponential")
+DETAILS = ("off", "where", "ratio", "cause")
+MUTANT_DRAWS = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_train(commands)
     _add_verify(commands)
+    _add_check(commands)
+    _add_dropout(commands)
     _add_data(commands)
     return parser
 
@@ -166,13 +171,65 @@ def _add_train(commands) -> None:
 def _add_verify(commands) -> None:
     parser = commands.add_parser(
         "verify",
-        help="check the layer equations against the complex step",
-        description="Check every implemented layer equation and print id, quantity, method and worst error. "
-        "Exits with 1 if a check fails.",
+        help="check every equation of the book that is implemented; a few seconds",
+        description="Check every implemented equation of the book and print id, quantity, what it was compared with, worst "
+        "error and tolerance. Exits with 1 if a check fails. With --mutants the checks themselves are checked: every known bug is planted, and "
+        "the table says how often it is noticed and its cause named.",
     )
     parser.add_argument("--seed", type=_seed, default=0, help="of the numbers that are checked (default: %(default)s)")
-    parser.add_argument("--draws", type=_positive, default=1, help="repeat with so many seeds (default: %(default)s)")
+    parser.add_argument(
+        "--draws", type=_positive, help=f"repeat with so many seeds (default: 1; {MUTANT_DRAWS} with --mutants)"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--layers", action="store_true", help="only the layers, losses and masks: a quarter of a second")
+    which.add_argument("--mutants", action="store_true", help="plant every known bug; about two seconds for each draw")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_run_verify)
+
+
+def _add_check(commands) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="check the layers, masks and tickets in a file of yours, and say what is wrong with them",
+        description="Import a file and check what it defines: layers by the gradient check, from the loss backwards, "
+        "functions of masks and tickets by their laws. Prints a block for each: passed, failed with the most likely cause, "
+        "or waiting for what is not written yet (NotImplementedError). Exits with 1 if something is wrong, with 2 if there "
+        "is nothing to check. Which functions are known, and how they are called: numpynet.conformance.contract. The file "
+        "is run as Python would run it, without protection: check only what you would run.",
+        epilog="Example: numpynet check layers.py --task linear_backward --detail ratio",
+    )
+    parser.add_argument("file", metavar="FILE.py", help="or the dotted name of a module")
+    parser.add_argument(
+        "--task", help="one layer, such as linear, or one function, such as prune (default: all there are)"
+    )
+    parser.add_argument("--detail", choices=DETAILS, default="cause", help="how much to say (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the numbers that are drawn (default: %(default)s)")
+    parser.add_argument("--shape", type=_shape, metavar="N,D_IN,D_OUT,K", help="sizes (default: drawn from the seed)")
+    parser.add_argument("--figure", type=_png, metavar="PNG", help="draw where the first wrong gradient is wrong")
+    parser.set_defaults(run=_run_check)
+
+
+def _add_dropout(commands) -> None:
+    parser = commands.add_parser(
+        "dropout",
+        help="experiments on dropout: which keep_prob, what it costs, what it does to the units",
+        description="Run an experiment on dropout, several seeds in one stack, and write a table, a figure and a report. "
+        "Differences are paired and come with 95 %% intervals.",
+        epilog="Start with: numpynet dropout list",
+    )
+    parser.add_argument("name", help="of an experiment; list to see them, all to run them one after the other")
+    parser.add_argument("--quick", action="store_true", help="a few seconds: few steps, few replicates, wide intervals")
+    parser.add_argument("--seed", type=_seed, default=0, help="first of the seeds (default: %(default)s)")
+    parser.add_argument("--replicates", type=_positive, help="how many seeds (default: 5; 3 with --quick)")
+    parser.add_argument("--data", choices=("digits", "mnist1d", "mnist"), help="default: that of the experiment")
+    parser.add_argument(
+        "--out",
+        type=_folder,
+        default=Path("runs/dropout"),
+        help="each experiment writes a folder in it (default: %(default)s)",
+    )
+    parser.set_defaults(run=_run_dropout)
 
 
 def _add_data(commands) -> None:
@@ -200,21 +257,62 @@ def _run_train(options: argparse.Namespace) -> int:
 
 
 def _run_verify(options: argparse.Namespace) -> int:
-    from numpynet.audit import audit_layers
+    if options.mutants:
+        from numpynet.mutants_run import run_mutants
+
+        return run_mutants(n_draws=options.draws or MUTANT_DRAWS, seed=options.seed, as_json=options.json)
+    from numpynet.audit import audit_everything, audit_layers
     from numpynet.report import text_table
 
-    worst = audit_layers(options.seed)
-    for seed in range(options.seed + 1, options.seed + options.draws):
-        worst = [max(pair, key=lambda c: (not c.passed, c.error)) for pair in zip(worst, audit_layers(seed))]
+    n_draws, audit = options.draws or 1, audit_layers if options.layers else audit_everything
+    worst = audit(options.seed)
+    for seed in range(options.seed + 1, options.seed + n_draws):
+        worst = [max(pair, key=lambda c: (not c.passed, c.error)) for pair in zip(worst, audit(seed))]
+    if options.json:
+        return _print_audit(worst, n_draws, options.seed)
     rows = [
-        (c.equation, c.what, c.how, f"{c.error:.0e}" if c.error else "0", "ok" if c.passed else "WRONG") for c in worst
-    ]
-    print(text_table(("equation", "what", "compared with", "worst error", ""), rows))
-    n_wrong = sum(not c.passed for c in worst)
+        (c.equation, c.what, c.how, *(f"{x:.0e}" if x else "0" for x in (c.error, c.tolerance)), "ok" if c.passed else "WRONG")
+        for c in worst
+    ]  # fmt: skip
+    print(text_table(("equation", "what", "compared with", "worst error", "tolerance", ""), rows))
+    n_wrong, n_equations = sum(not c.passed for c in worst), len({c.equation for c in worst})
     print(
-        f"\n{len(worst) - n_wrong} of {len(worst)} checks passed, {options.draws} draw(s) each, first seed {options.seed}"
+        f"\n{len(worst) - n_wrong} of {len(worst)} checks passed, {n_equations} equations, "
+        f"{n_draws} draw(s) each, first seed {options.seed}"
     )
     return 1 if n_wrong else 0
+
+
+def _print_audit(checks, n_draws: int, seed: int) -> int:
+    """Print the audit as JSON, in which an error that is not finite is null."""
+    rows = [
+        {**check._asdict(), "error": check.error if math.isfinite(check.error) else None, "passed": check.passed}
+        for check in checks
+    ]
+    passed = all(check.passed for check in checks)
+    document = {"version": 1, "draws": n_draws, "seed": seed, "checks": rows, "status": "pass" if passed else "fail"}
+    print(json.dumps(document, indent=2, allow_nan=False))
+    return 0 if passed else 1
+
+
+def _run_check(options: argparse.Namespace) -> int:
+    from numpynet.check_run import run_check
+
+    return run_check(
+        options.file,
+        task=options.task,
+        detail=options.detail,
+        as_json=options.json,
+        seed=options.seed,
+        shape=options.shape,
+        figure=options.figure,
+    )
+
+
+def _run_dropout(options: argparse.Namespace) -> int:
+    from numpynet.experiments.dropout_command import run_dropout
+
+    return run_dropout(options)
 
 
 def _run_data_list(options: argparse.Namespace) -> int:
@@ -304,6 +402,25 @@ def _sizes(text: str) -> tuple[int, ...]:
     if len(sizes) < 2 or min(sizes, default=0) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form 784-300-100-10")
     return sizes
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if len(shape) != 4 or min(shape) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 5,7,11,3: N, d_in, d_out and K, each at least 2")
+    return shape
+
+
+def _png(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a .png file")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.absolute().parent}")
+    return path
 
 
 def _keep_prob(text: str) -> float | tuple[float, ...]:

@@ -332,3 +332,31 @@ def _epsilon(optimizer: object) -> None:
     epsilon = keep_float(optimizer, "epsilon")
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon is {epsilon!r}, but a number > 0 is needed: it keeps 0 / 0 away from pruned weights")
+
+
+def clip_global_norm(gradients: Parameters, limit: float, *, out: Parameters | None = None) -> Parameters:
+    """Shorten the gradient to at most the limit: g <- g min(1, c / ||g||), one norm over all parameters.   Equation (O9)
+
+    Hand in the masked gradient, as ``MLP.backward`` returns it: the norm of a dense one would count weights that do not
+    exist, and shorten the others too much.
+
+    Parameters
+    ----------
+    gradients : with replicates each has a norm of its own
+    limit : c > 0
+    out : Parameters to write to, the gradients themselves are allowed
+
+    Examples
+    --------
+    >>> from numpynet.parameters import Layout
+    >>> clip_global_norm(Parameters(np.array([3.0, 4.0]), Layout({"W1": (1, 1), "b1": (1,)})), limit=1.0).vector
+    array([0.6, 0.8])
+    """
+    if not 0 < limit < math.inf:
+        raise ValueError(f"limit is {limit!r}, but a finite number > 0 is needed")
+    g = gradients.vector
+    norm = np.sqrt((g * g).sum(axis=-1, keepdims=True))  # (..., 1)
+    factor = np.ones_like(norm)
+    np.divide(limit, norm, out=factor, where=norm > limit)
+    clipped = np.multiply(g, factor, out=None if out is None else out.vector)
+    return Parameters(clipped, gradients.layout) if out is None else out

@@ -10,7 +10,7 @@ import numpy as np
 
 from numpynet.equations.keep_schedules import KeepSchedule
 from numpynet.equations.losses import Loss, softmax_cross_entropy
-from numpynet.fields import keep_count
+from numpynet.fields import keep_count, keep_float
 from numpynet.initializers import Initializer, glorot_normal
 from numpynet.optimizers import SGD, Decay, Optimizer
 from numpynet.schedules import Constant, Schedule
@@ -27,6 +27,7 @@ class TrainingPlan:
     optimizer : see ``numpynet.optimizers``
     schedule : learning rate as a function of completed steps, see ``numpynet.schedules``; a number means constant
     decay : weight decay and max-norm
+    clip_norm : the largest norm of the (masked) gradient, or None
     loss : see ``numpynet.equations.losses``
     evaluate_every : steps between records; None for one after every epoch
     initializer : of the weights, see ``numpynet.initializers``
@@ -51,6 +52,7 @@ class TrainingPlan:
     initializer: Initializer = glorot_normal
     dtype: str = "float32"
     keep_schedule: KeepSchedule | None = None
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -75,6 +77,8 @@ class TrainingPlan:
         ):
             if not fits:
                 raise TypeError(f"{name} must be something like {example}, got {getattr(self, name)!r}")
+        if self.clip_norm is not None and not 0 < keep_float(self, "clip_norm") < math.inf:
+            raise ValueError(f"clip_norm is {self.clip_norm!r}, but a finite number > 0 or None is needed")
         object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype is {self.dtype}, but float32 (for speed) or float64 (for checks) is needed")

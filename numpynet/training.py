@@ -27,7 +27,7 @@ import numpy as np
 from numpynet.data.dataset import Split
 from numpynet.equations.losses import Loss, softmax_cross_entropy
 from numpynet.network import MLP
-from numpynet.optimizers import OptimizerState, update
+from numpynet.optimizers import OptimizerState, clip_global_norm, update
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.seeding import streams
@@ -285,6 +285,8 @@ def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: f
     loss, loss_cache = plan.loss.forward(logits, y)
     _check_loss(loss, caches, state)
     net.backward(plan.loss.backward(1.0, loss_cache), caches, out=gradients)
+    if plan.clip_norm is not None:
+        clip_global_norm(gradients, plan.clip_norm, out=gradients)
     update(theta, gradients, plan.optimizer, state.optimizer, lr, decay=plan.decay, weight_mask=state.weight_mask)
     state.step += 1
     return loss

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpynet.equations.losses import l2_penalty_backward, l2_penalty_forward
+from numpynet.data.dataset import Split
+from numpynet.equations.losses import l2_penalty_backward, l2_penalty_forward, softmax_cross_entropy
+from numpynet.network import MLP
 from numpynet.optimizers import (
     SGD,
     Adam,
@@ -18,10 +20,14 @@ from numpynet.optimizers import (
     Nesterov,
     OptimizerState,
     RMSProp,
+    clip_global_norm,
     project_max_norm,
     update,
 )
 from numpynet.parameters import Layout, Parameters
+from numpynet.plan import TrainingPlan
+from numpynet.seeding import streams
+from numpynet.training import begin, train
 from tests.checks import assert_close
 from tests.strategies import seeds
 
@@ -613,3 +619,56 @@ def test_a_decay_that_would_turn_signs_is_refused_before_anything_moves():
     with pytest.raises(ValueError, match="turn every weight's sign"):
         update(theta, random_parameters(2), SGD(), SGD().init(theta.vector), 0.5, decay=Decay(decoupled=2.0))
     assert np.array_equal(theta.vector, start.vector)
+
+
+# ---- clipping the gradient -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.equation("O9")
+@given(seed=st.integers(0, 2**32 - 1), limit=st.sampled_from([1e-3, 0.7, 30.0]))
+def test_clipping_keeps_the_direction_and_bounds_the_norm(seed, limit):
+    layout = Layout.of_sizes((5, 4, 3))
+    gradients = Parameters(np.random.default_rng(seed).standard_normal((2, layout.size)), layout)
+    gradients.vector[1] *= 1e-6  # a replicate that needs no clipping
+    before = gradients.vector.copy()
+    clipped = clip_global_norm(gradients, limit).vector
+    assert np.array_equal(gradients.vector, before)
+    for g, c in zip(before, clipped):
+        norm = np.linalg.norm(g)
+        np.testing.assert_allclose(c, g * min(1, limit / norm), rtol=1e-12)
+        assert np.linalg.norm(c) <= limit * (1 + 1e-12)
+        assert norm > limit or np.array_equal(c, g)
+    assert clip_global_norm(gradients, limit, out=gradients) is gradients and np.array_equal(gradients.vector, clipped)
+
+
+@pytest.mark.equation("O9", "N12")
+def test_a_training_with_clipping_sees_the_masked_gradient():
+    """The norm of the dense gradient counts weights that do not exist: then the survivors differ."""
+    rng = np.random.default_rng(0)
+    net = MLP((6, 8, 3))
+    split = Split(rng.standard_normal((30, 6)), rng.integers(0, 3, 30))
+    mask = Parameters.ones(net.layout, dtype=np.float64)
+    for name in net.layout.weight_names:
+        mask[name][:] = rng.random(mask[name].shape) < 0.4
+    plan = TrainingPlan(steps=20, batch_size=10, schedule=0.5, clip_norm=0.2, dtype="float64")
+    state = begin(net, plan, split, weight_mask=mask)
+    theta, order_rng = state.theta.copy(), streams(0).batches
+    list(train(state, split))
+    by_hand, dense = theta.copy(), theta.copy()
+    for parameters, masked_first in ((by_hand, True), (dense, False)):
+        order_rng = streams(0).batches
+        order = np.concatenate([order_rng.permutation(30) for _ in range(7)])
+        for step in range(20):
+            batch = order[10 * step : 10 * step + 10]
+            logits, caches = net.forward(parameters, split.x[batch], weight_mask=mask if masked_first else None)
+            _, cache = softmax_cross_entropy.forward(logits, split.y[batch])
+            g = net.backward(softmax_cross_entropy.backward(1.0, cache), caches)
+            parameters -= 0.5 * clip_global_norm(g, 0.2)
+            parameters *= mask
+    np.testing.assert_allclose(state.theta.vector, by_hand.vector, rtol=0, atol=1e-12)
+    assert np.abs(state.theta.vector - dense.vector).max() > 1e-3
+    for limit in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="clip_norm"):
+            TrainingPlan(steps=1, clip_norm=limit)
+        with pytest.raises(ValueError, match="limit"):
+            clip_global_norm(by_hand, limit)

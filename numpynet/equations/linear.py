@@ -115,6 +115,11 @@ def linear_backward(
     >>> dx.tolist(), dW.tolist(), db.tolist()
     ([[0.0, 37.5]], [[0.0], [7.5]], [3.0])
     """
+    if dy.shape[-2:] != (cache.x_kept.shape[-2], cache.W_kept.shape[-1]):
+        raise ValueError(
+            f"dy has shape {dy.shape}, but that of the output is needed: "
+            f"(..., {cache.x_kept.shape[-2]}, {cache.W_kept.shape[-1]})"
+        )
     dW_out, db_out = (None, None) if out is None else out
     dW = np.matmul(cache.x_kept.mT, dy, out=dW_out)  # (..., d_in, N) @ (..., N, d_out)
     if cache.weight_mask is not None:
