@@ -85,6 +85,7 @@ def _wrong_shape(run: Run, array: str, who: str, value: np.ndarray, shape: tuple
 
 
 def law_of(run: Run, inputs: Inputs) -> np.ndarray:
+    """Return what the forward pass of the pair should give for these inputs, by its law."""
     arrays, constants = run.fresh(inputs)
     return run.pair.law(*(arrays[name] for name in run.pair.differentiable), **constants)
 

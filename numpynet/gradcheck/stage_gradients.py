@@ -81,6 +81,7 @@ def first_wrong(run: Run, gradients: Sequence[np.ndarray]) -> tuple[Comparison, 
 def gradient_finding(
     run: Run, comparison: Comparison, name: str, diagnosis: Diagnosis | None, *, notes: tuple[str, ...] = ()
 ) -> Finding:
+    """Return the finding that a gradient is wrong, with its diagnosis and the names of others that are wrong, too."""
     others = []
     for other, g in zip(run.pair.differentiable, run.gradients):
         if other != name and other in run.numerics and not run.compared(other, g).passed:
