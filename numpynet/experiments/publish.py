@@ -1,0 +1,85 @@
+"""What an experiment hands out, and where it goes: tables on the terminal, figures and one page in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from numpynet import report
+from numpynet.figures import png_bytes
+from numpynet.storage import write_bytes, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Table(NamedTuple):
+    """Rows of text under a heading."""
+
+    heading: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Report(NamedTuple):
+    """The outcome of one experiment, ready to be shown."""
+
+    title: str
+    question: str
+    tables: Sequence[Table]
+    remark: str  # what the intervals allow to say; a line for each statement
+    pictures: Mapping[str, tuple[Figure, str]]  # file name -> figure, caption
+    settings: Mapping[str, object]
+
+
+def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[str], None] = print) -> Path:
+    """Print the tables and the remark, write the figures and ``report.html``, and return the path of the page.
+
+    Parameters
+    ----------
+    outcome : of an experiment's ``report``
+    folder : made if need be
+    command : that repeats the run, for the page
+    say : where the text goes
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> outcome = Report("A title", "Why?", [Table("Numbers", ("a", "b"), [("1", "2")])], "Nothing was seen.", {}, {})
+    >>> with TemporaryDirectory() as folder:
+    ...     page = publish(outcome, Path(folder) / "run")
+    ...     page.name, page.stat().st_size > 1000
+    Numbers
+    a  b
+    1  2
+    <BLANKLINE>
+    Nothing was seen.
+    ('report.html', True)
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in outcome.tables:
+        say(f"{table.heading}\n{report.text_table(table.header, table.rows)}\n")
+    say(outcome.remark)
+    sections = [
+        report.section(table.heading, report.table(table.header, table.rows), *remark)
+        for table, remark in zip(outcome.tables, _remark_last(outcome))
+    ]
+    figures = []
+    for name, (figure, caption) in outcome.pictures.items():
+        png = png_bytes(figure)
+        write_bytes(folder / name, png)
+        figures.append(report.figure(png, caption))
+    if figures:
+        sections.append(report.section("Figures", *figures))
+    settings = {"command": command, **outcome.settings} if command else outcome.settings
+    sections.append(report.section("Settings", report.settings_table(settings)))
+    page = folder / "report.html"
+    write_text(page, report.page(outcome.title, outcome.question, sections))
+    return page
+
+
+def _remark_last(outcome: Report) -> list[list[str]]:
+    """Return for each table what stands below it: the remark below the last."""
+    remark = [report.paragraph(line) for line in outcome.remark.splitlines()]
+    return [[] for _ in outcome.tables[:-1]] + [remark]

@@ -1,0 +1,164 @@
+"""What the experiments share: a data set with a way to train on it, and stacks of replicates trained with a progress line.
+
+All replicates of a condition are one stacked training. Replicate r of every condition has the same initial draw and the
+same order of the data, so conditions are compared pair by pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from numpynet.data.dataset import Dataset, Split
+from numpynet.network import MLP
+from numpynet.optimizers import Adam
+from numpynet.parameters import Parameters
+from numpynet.plan import TrainingPlan
+from numpynet.progress import Progress
+from numpynet.statistics import Interval, t_interval
+from numpynet.training import Record, TrainingState, begin, evaluate, train
+
+RECORDS = 20  # of a training that nobody looks at: often enough for the progress line
+
+
+class Setup(NamedTuple):
+    """A data set, and how classifiers are trained on it: ReLU, Adam, a fixed number of steps."""
+
+    data: Dataset
+    hidden: tuple[int, ...] = (100, 100)
+    lr: float = 0.003
+    batch_size: int = 100
+    steps: int = 2000
+
+    def net(self, keep_prob: float, hidden: Sequence[int] | None = None) -> MLP:
+        """Return the net with dropout on its hidden layers, of other widths if they are given."""
+        widths = self.hidden if hidden is None else hidden
+        return MLP((self.data.train.x.shape[1], *widths, self.data.n_classes), keep_prob=keep_prob)
+
+    def plan(self, *, every: int | None = None, n_train: int | None = None) -> TrainingPlan:
+        """Return the plan, with a record after every so many steps; a batch is not larger than n_train."""
+        n_train = len(self.data.train.x) if n_train is None else n_train
+        return TrainingPlan(
+            steps=self.steps,
+            batch_size=min(self.batch_size, n_train),
+            optimizer=Adam(),
+            schedule=self.lr,
+            evaluate_every=every or max(1, self.steps // RECORDS),
+            dtype=self.data.train.x.dtype.name,
+        )
+
+    def settings(self, seeds: Sequence[int]) -> dict[str, object]:
+        """Return what a report has to say about it."""
+        data = self.data
+        return {
+            "data": f"{data.name}: {len(data.train.x)} training and {len(data.test.x)} test examples. {data.source}",
+            "net": "-".join(map(str, self.net(1.0).sizes)) + ", ReLU, Glorot normal, float32",
+            "training": f"Adam {self.lr}, batch {self.batch_size}, {self.steps} steps",
+            **seeds_setting(seeds),
+        }
+
+
+class Steps:
+    """The progress of several trainings of equal or different length, one after the other, counted in steps.
+
+    Examples
+    --------
+    >>> steps = Steps("sweep", 300)
+    >>> [record.step for record in steps.follow([Record(100, 1.0, None, None, {}, {})])], steps.before
+    ([100], 100)
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self.progress, self.before = Progress(what, total), 0
+        self.progress.show(0)
+
+    def follow(self, records: Iterable[Record], note: str = "") -> Iterator[Record]:
+        """Pass the records of one training on, and show how far it is."""
+        step = 0
+        for record in records:
+            step = record.step
+            self.progress.show(self.before + step, note)
+            yield record
+        self.before += step
+
+    def close(self) -> None:
+        """Wipe the line."""
+        self.progress.close()
+
+
+def train_stack(
+    net: MLP,
+    plan: TrainingPlan,
+    split: Split,
+    seeds: Sequence[int],
+    steps: Steps,
+    *,
+    monitors: Mapping[str, Split] | None = None,
+) -> TrainingState:
+    """Train a replicate for each seed, all in one stack, and return where the training ended.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> setup = Setup(load_digits(), hidden=(8,), steps=4)
+    >>> state = train_stack(setup.net(0.8), setup.plan(), setup.data.train, [0, 1], Steps("training", 4))
+    >>> state.step, state.theta["W1"].shape
+    (4, (2, 64, 8))
+    """
+    state = begin(net, plan, split, seed=list(seeds))
+    note = f"keep_prob {net.keep_prob}" if net.has_dropout else "no dropout"
+    for _ in steps.follow(train(state, split, monitors=monitors), note):
+        pass
+    return state
+
+
+def accuracies(net: MLP, theta: Parameters, split: Split) -> np.ndarray:
+    """Return the accuracy of each replicate in evaluation, (R,).
+
+    Examples
+    --------
+    >>> net = MLP((2, 3))
+    >>> theta = Parameters.zeros(net.layout, replicates=(2,))
+    >>> accuracies(net, theta, Split(np.zeros((4, 2), np.float32), np.array([0, 0, 0, 1])))
+    array([0.75, 0.75])
+    """
+    return np.array(evaluate(net, theta, split)[1])
+
+
+def paired(values: Sequence[float], reference: Sequence[float]) -> Interval:
+    """Return the mean of the differences, replicate by replicate, with its 95 % interval.
+
+    Examples
+    --------
+    >>> paired([0.9, 0.8, 0.7], [0.8, 0.7, 0.6]).text(sign=True)
+    '+10.00 ± 0.00'
+    """
+    return t_interval(np.subtract(values, reference))
+
+
+def direction(difference: Interval) -> str:
+    """Say where a difference lies, as far as its interval allows: above, below, or not told apart.
+
+    Examples
+    --------
+    >>> direction(t_interval([0.1, 0.2, 0.3])), direction(t_interval([-0.1, 0.2])), direction(t_interval([0.3]))
+    ('not told apart', 'not told apart', 'not told apart')
+    >>> direction(t_interval([0.2, 0.21, 0.22]))
+    'above'
+    """
+    if not difference.excludes_zero:
+        return "not told apart"
+    return "above" if difference.mean > 0 else "below"
+
+
+def seeds_setting(seeds: Sequence[int]) -> dict[str, object]:
+    """Return what a report has to say about its seeds.
+
+    Examples
+    --------
+    >>> seeds_setting([3, 4, 5])
+    {'seeds': '3, 4, 5'}
+    """
+    return {"seeds": ", ".join(map(str, seeds))}

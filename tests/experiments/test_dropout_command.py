@@ -1,0 +1,93 @@
+"""``numpynet dropout`` as it is typed."""
+
+import re
+
+import pytest
+
+from numpynet.cli import main
+from numpynet.data import load_digits
+from numpynet.experiments import dropout_command
+from numpynet.experiments.dropout_command import EXPERIMENTS, SETUPS, expected_seconds
+from tests.experiments.planted import tiny
+
+SMALL = {"keep_probs": (1.0, 0.8)}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Only one experiment, with few units and steps."""
+    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick: tiny(data=data))
+    monkeypatch.setitem(EXPERIMENTS, "sparsity", EXPERIMENTS["sparsity"]._replace(quick=SMALL))
+    for name in set(EXPERIMENTS) - {"sparsity"}:
+        monkeypatch.delitem(EXPERIMENTS, name)
+
+
+def test_the_list_names_every_experiment_with_its_time(capsys):
+    assert main(["dropout", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(EXPERIMENTS)
+    for line, experiment in zip(lines, EXPERIMENTS.values(), strict=True):
+        assert line.split()[1] == f"{experiment.seconds:g}"
+        assert line.endswith(experiment.question)
+
+
+@pytest.mark.parametrize("name", ["sparsity", "all"])
+def test_an_experiment_says_how_long_it_takes_and_writes_its_report(name, small, tmp_path, capsys):
+    arguments = ["--quick", "--data", "digits", "--replicates", "2", "--seed", "4", "--out", str(tmp_path)]
+    assert main(["dropout", name, *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    said = out.splitlines()
+    assert said[1] == "sparsity: " + EXPERIMENTS["sparsity"].question
+    assert re.fullmatch(r"data digits, 2 replicates, about \d+ s on one core", said[2])
+    page = (tmp_path / "sparsity" / "report.html").read_text(encoding="utf-8")
+    assert "numpynet dropout sparsity --quick --seed 4 --replicates 2 --data digits" in page
+    assert "4, 5" in page
+    assert {path.name for path in (tmp_path / "sparsity").iterdir()} == {"report.html", "sparsity.png"}
+
+
+def test_the_same_seed_writes_the_same_page(small, tmp_path, capsys):
+    pages = []
+    for folder in ("a", "b"):
+        main(
+            ["dropout", "sparsity", "--quick", "--replicates", "2", "--data", "digits", "--out", str(tmp_path / folder)]
+        )
+        pages.append((tmp_path / folder / "sparsity" / "report.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["nonsense"], ["nonsense", "keep-prob"]),
+        (["penalties", "--data", "digits"], ["penalties makes its own data", "--data digits"]),
+        (["sparsity", "--replicates", "0"], ["--replicates", "0"]),
+        (["sparsity", "--data", "cifar"], ["--data", "cifar"]),
+    ],
+)
+def test_a_wrong_command_is_told_on_one_line(arguments, fragments, tmp_path, capsys):
+    try:
+        code = main(["dropout", *arguments, "--out", str(tmp_path / "never")])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert all(fragment in err for fragment in fragments)
+    assert not (tmp_path / "never").exists()
+
+
+def test_mnist_without_its_files_is_told(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("NUMPYNET_DATA", str(tmp_path / "nowhere"))
+    assert main(["dropout", "sparsity", "--data", "mnist", "--out", str(tmp_path / "never")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert not (tmp_path / "never").exists()
+
+
+def test_every_experiment_has_a_quick_form_of_its_own():
+    for name, experiment in EXPERIMENTS.items():
+        assert experiment.quick, name
+        assert experiment.quick_seconds < experiment.seconds <= 120
+        for data in [None] if experiment.data is None else SETUPS:
+            assert expected_seconds(name, data, 3, quick=True) < expected_seconds(name, data, 5, quick=False)
+    assert dropout_command.setup_of(load_digits(), quick=False).steps == SETUPS["digits"]["steps"]
