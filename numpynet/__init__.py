@@ -7,7 +7,8 @@ The parts are imported by name::
 
     from numpynet.equations import linear_forward, linear_backward
     from numpynet.network import MLP
-    from numpynet.training import TrainingPlan, begin, train
+    from numpynet.plan import TrainingPlan
+    from numpynet.training import begin, train
     from numpynet.data import load_digits
 
 This module itself imports nothing, so that ``numpynet --help`` answers at once.

@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nnumpynet: interrupted", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        return _fail(options, MemoryError(f"there is not enough memory: {error}; smaller sizes or batches may fit"), 1)
     except ArithmeticError as error:
         return _fail(options, error, 1)
     except (ValueError, TypeError, OSError) as error:

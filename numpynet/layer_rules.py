@@ -65,10 +65,7 @@ def unit_dropout(keep_prob: float) -> LayerRule:
     (5, 3)
     """
     q = check_keep_prob(keep_prob)
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return sample_mask(rng, (*batch_shape, d_in), q, dtype=dtype)
-
+    sample = partial(_sample_units, keep_prob=q)
     return LayerRule(f"unit_dropout({q})", sample, partial(_linear, keep_prob=q), linear_backward, binary=True)
 
 
@@ -86,21 +83,9 @@ def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
     (5, 3, 2)
     """
     q = check_keep_prob(keep_prob)
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        *lead, n = batch_shape
-        return sample_mask(rng, (*lead, 1 if shared else n, d_in, d_out), q, dtype=dtype)
-
-    def forward(x, W, b, noise, *, weight_mask=None):
-        if noise is None:
-            return linear_forward(x, W, b, weight_mask=weight_mask)
-        return dropconnect_forward(x, W, b, noise, keep_prob=q, weight_mask=weight_mask)
-
-    def backward(dz, cache, *, need_dx=True, out=None):
-        back = linear_backward if isinstance(cache, LinearCache) else dropconnect_backward
-        return back(dz, cache, need_dx=need_dx, out=out)
-
-    return LayerRule(f"dropconnect({q}, shared={shared})", sample, forward, backward, binary=True)
+    sample = partial(_sample_connections, keep_prob=q, shared=shared)
+    forward = partial(_dropconnect, keep_prob=q)
+    return LayerRule(f"dropconnect({q}, shared={shared})", sample, forward, _dropconnect_backward, binary=True)
 
 
 def gaussian_dropout(keep_prob: float) -> LayerRule:
@@ -112,10 +97,7 @@ def gaussian_dropout(keep_prob: float) -> LayerRule:
     (5, 3)
     """
     q = check_keep_prob(keep_prob)
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return gaussian.sample_gaussian_noise(rng, (*batch_shape, d_in), q, dtype=dtype)
-
+    sample = partial(_sample_gaussian, keep_prob=q)
     return LayerRule(
         f"gaussian_dropout({q})", sample, gaussian.gaussian_dropout_forward, gaussian.gaussian_dropout_backward
     )
@@ -134,13 +116,9 @@ def variational_dropout(log_alpha: float | np.ndarray) -> LayerRule:
     >>> variational_dropout(-1.0).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 2)
     """
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return sample_normal(rng, (*batch_shape, d_out), dtype=dtype)
-
     forward = partial(variational.variational_dropout_forward, log_alpha=log_alpha)
     name = f"variational_dropout({np.asarray(log_alpha).tolist()})"
-    return LayerRule(name, sample, forward, variational.variational_dropout_backward)
+    return LayerRule(name, _sample_normal, forward, variational.variational_dropout_backward)
 
 
 def alpha_dropout(keep_prob: float) -> LayerRule:
@@ -152,10 +130,7 @@ def alpha_dropout(keep_prob: float) -> LayerRule:
     (5, 3)
     """
     q = check_keep_prob(keep_prob)
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return sample_mask(rng, (*batch_shape, d_in), q, dtype=dtype)
-
+    sample = partial(_sample_units, keep_prob=q)
     forward = partial(alpha.alpha_dropout_forward, keep_prob=q)
     return LayerRule(f"alpha_dropout({q})", sample, forward, alpha.alpha_dropout_backward, binary=True)
 
@@ -168,10 +143,7 @@ def targeted_weight_dropout(target_share: float, drop_prob: float) -> LayerRule:
     >>> targeted_weight_dropout(0.75, 0.66).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (3, 2)
     """
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return sample_uniform(rng, (*batch_shape[:-1], d_in, d_out), dtype=dtype)
-
+    sample = _sample_for_weights
     settings = _targeted_settings(target_share, drop_prob)
     forward = partial(targeted.targeted_weight_dropout_forward, **settings)
     return LayerRule(f"targeted_weight_dropout({settings})", sample, forward, targeted.targeted_weight_dropout_backward)
@@ -185,10 +157,7 @@ def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
     >>> targeted_unit_dropout(0.75, 0.66).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 2)
     """
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return sample_uniform(rng, (*batch_shape, d_out), dtype=dtype)
-
+    sample = _sample_for_outputs
     settings = _targeted_settings(target_share, drop_prob)
     forward = partial(targeted.targeted_unit_dropout_forward, **settings)
     return LayerRule(
@@ -204,12 +173,48 @@ def standout(alpha: float = 1.0, beta: float = 0.0) -> LayerRule:
     >>> standout(1.0, 0.5).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 2)
     """
-
-    def sample(rng, batch_shape, d_in, d_out, *, dtype):
-        return sample_uniform(rng, (*batch_shape, d_out), dtype=dtype)
-
+    sample = _sample_for_outputs
     forward = partial(gated.standout_forward, alpha=alpha, beta=beta)
     return LayerRule(f"standout({alpha}, {beta})", sample, forward, gated.standout_backward, on_outputs=True)
+
+
+# The functions that the rules bind stand at the top level, so that a network can be pickled and sent to other processes.
+
+
+def _sample_units(rng, batch_shape, d_in, d_out, *, dtype, keep_prob):
+    return sample_mask(rng, (*batch_shape, d_in), keep_prob, dtype=dtype)
+
+
+def _sample_connections(rng, batch_shape, d_in, d_out, *, dtype, keep_prob, shared):
+    *lead, n = batch_shape
+    return sample_mask(rng, (*lead, 1 if shared else n, d_in, d_out), keep_prob, dtype=dtype)
+
+
+def _sample_gaussian(rng, batch_shape, d_in, d_out, *, dtype, keep_prob):
+    return gaussian.sample_gaussian_noise(rng, (*batch_shape, d_in), keep_prob, dtype=dtype)
+
+
+def _sample_normal(rng, batch_shape, d_in, d_out, *, dtype):
+    return sample_normal(rng, (*batch_shape, d_out), dtype=dtype)
+
+
+def _sample_for_outputs(rng, batch_shape, d_in, d_out, *, dtype):
+    return sample_uniform(rng, (*batch_shape, d_out), dtype=dtype)
+
+
+def _sample_for_weights(rng, batch_shape, d_in, d_out, *, dtype):
+    return sample_uniform(rng, (*batch_shape[:-1], d_in, d_out), dtype=dtype)
+
+
+def _dropconnect(x, W, b, noise, *, keep_prob, weight_mask=None):
+    if noise is None:
+        return linear_forward(x, W, b, weight_mask=weight_mask)
+    return dropconnect_forward(x, W, b, noise, keep_prob=keep_prob, weight_mask=weight_mask)
+
+
+def _dropconnect_backward(dz, cache, *, need_dx=True, out=None):
+    back = linear_backward if isinstance(cache, LinearCache) else dropconnect_backward
+    return back(dz, cache, need_dx=need_dx, out=out)
 
 
 def _linear(x, W, b, noise, *, keep_prob, weight_mask=None):

@@ -265,6 +265,16 @@ class MLP:
             raise ValueError(
                 f"dlogits has shape {dlogits.shape}, but the logits of these caches have {caches.logits_shape}"
             )
+        if out is not None and (
+            not isinstance(out, Parameters)
+            or out.layout != self.layout
+            or out.replicates != dlogits.shape[:-2]
+            or out.dtype != np.result_type(dlogits, caches.dtype)
+        ):
+            raise ValueError(
+                f"out must be Parameters of this network, with replicates {dlogits.shape[:-2]} and dtype "
+                f"{np.result_type(dlogits, caches.dtype)}, got {out!r}"
+            )
         if out is None:
             vector = np.empty((*dlogits.shape[:-2], self.layout.size), np.result_type(dlogits, caches.dtype))
             out = Parameters(vector, self.layout)

@@ -274,6 +274,13 @@ def update(
     array([0.9, 0. , 0.7])
     """
     lr, grad = float(lr), gradients.vector
+    if not 0 <= lr < math.inf:
+        raise ValueError(f"lr is {lr!r}, but a finite number >= 0 is needed")
+    if set(optimizer.slots) != set(state.slots):
+        raise ValueError(
+            f"state belongs to another optimizer: it holds {sorted(state.slots)}, "
+            f"but {type(optimizer).__name__} needs {sorted(optimizer.slots)}"
+        )
     if decay is not None and decay.coupled:
         decayed = gradients.copy()
         for name in theta.layout.weight_names:

@@ -113,6 +113,10 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
         if not isinstance(vector, np.ndarray) or vector.ndim < 1 or vector.shape[-1] != layout.size:
             came = f"shape {vector.shape}" if isinstance(vector, np.ndarray) else type(vector).__name__
             raise ValueError(f"vector must be an array (..., {layout.size}) for {layout}, got {came}")
+        if vector.dtype.kind not in "fcb":  # booleans are what comparisons give
+            raise TypeError(
+                f"vector has dtype {vector.dtype}, but parameters are floating point numbers: use float32 or float64"
+            )
         self.vector = vector
         self.layout = layout
         self._views: dict[str, np.ndarray] = {}
@@ -177,6 +181,8 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
         view = self[name]
         if np.shape(value) != view.shape:
             raise ValueError(f"{name} must have shape {view.shape}, got {np.shape(value)}")
+        if np.iscomplexobj(value) and not np.iscomplexobj(view):
+            raise TypeError(f"{name} is real ({view.dtype}), got {value.dtype}: its imaginary part would be lost")
         view[...] = value
 
     def __iter__(self) -> Iterator[str]:

@@ -181,6 +181,7 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
             f"train_split has {n_train} examples, but this training has begun with {state.order.shape[-1]}: "
             "pass the same examples as to begin"
         )
+    checked_mask = state.weight_mask = _checked_mask(state)
     total, per_epoch = plan.total_steps(n_train), plan.steps_per_epoch(n_train)
     every = plan.evaluate_every or per_epoch
     gradients = Parameters.zeros(net.layout, replicates=state.theta.replicates, dtype=dtype)
@@ -188,6 +189,8 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
     if state.step == 0 and not state.history:
         yield _record(state, None, per_epoch, monitors)
     while state.step < total:
+        if state.weight_mask is not checked_mask:  # switched on by whoever watches
+            checked_mask = state.weight_mask = _checked_mask(state)
         lr = _learning_rate(plan, state.step)
         with np.errstate(over="ignore", invalid="ignore"):  # said in words by _check_loss instead
             loss = _step(state, train_split, gradients, lr)
@@ -269,6 +272,16 @@ def early_stop(history: Sequence[Record], monitor: str = "validation", *, replic
         return value
 
     return min(history, key=loss_of)
+
+
+def _checked_mask(state: TrainingState) -> Parameters | None:
+    """The mask of the state, or an error; the optimizer forgets what it leaves out."""
+    if state.weight_mask is None:
+        return None
+    mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
+    state.theta *= mask
+    state.optimizer.impose(mask)
+    return mask
 
 
 def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: float) -> np.ndarray:

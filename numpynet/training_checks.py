@@ -15,7 +15,7 @@ from numpynet.parameters import Parameters
 
 def check_data(net: MLP, split: Split, name: str, dtype: np.dtype) -> None:
     """Raise unless the split can go through this network in this dtype."""
-    if not isinstance(split, tuple) or len(split) != 2:
+    if not isinstance(split, Split):
         raise TypeError(f"{name} must be a Split(x, y), got {type(split).__name__}")
     of_classes = not (isinstance(split.y, np.ndarray) and split.y.dtype.kind == "f")
     labels = split.y if of_classes else np.zeros(np.shape(split.x)[:1], np.int64)  # targets are checked below

@@ -5,6 +5,8 @@ own.
 """
 
 import errno
+import json
+import math
 import os
 import re
 import subprocess
@@ -170,33 +172,48 @@ def test_keep_probabilities_are_read(text):
     )
 
 
-def test_verify_prints_every_check(numpynet_says):
-    code, out, err = numpynet_says("verify", "--seed", 5, "--draws", 2)
-    checks = audit.audit_layers(5)
+@pytest.mark.parametrize(("scope", "run"), [((), audit.audit_everything), (("--layers",), audit.audit_layers)])
+def test_verify_prints_every_check(numpynet_says, scope, run):
+    code, out, err = numpynet_says("verify", *scope, "--seed", 5, "--draws", 2)
+    checks = run(5)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].split() == ["equation", "what", "compared", "with", "worst", "error"]
+    assert lines[0].split() == ["equation", "what", "compared", "with", "worst", "error", "tolerance"]
     assert len(lines) == 1 + len(checks) + 2
     for line, check in zip(lines[1:], checks):
         assert line.startswith(check.equation)
         assert check.what in line
         assert line.endswith("ok")
-    assert lines[-1] == f"{len(checks)} of {len(checks)} checks passed, 2 draw(s) each, first seed 5"
+    n, n_equations = len(checks), len({check.equation for check in checks})
+    assert lines[-1] == f"{n} of {n} checks passed, {n_equations} equations, 2 draw(s) each, first seed 5"
 
 
 def test_verify_shows_the_worst_of_all_draws(numpynet_says, monkeypatch):
     error_of = {7: 1e-16, 8: float("nan"), 9: 2e-16}
     monkeypatch.setattr(
-        audit, "audit_layers", lambda seed: [audit.Check("B5", "dW", "a number", error_of[seed], 1e-12)]
+        audit, "audit_everything", lambda seed: [audit.Check("B5", "dW", "a number", error_of[seed], 1e-12)]
     )
-    assert "nan          WRONG" in numpynet_says("verify", "--seed", 7, "--draws", 3)[1]
+    assert re.search(r"nan +1e-12 +WRONG$", numpynet_says("verify", "--seed", 7, "--draws", 3)[1], re.MULTILINE)
     error_of[8] = 3e-16
-    assert "3e-16        ok" in numpynet_says("verify", "--seed", 7, "--draws", 3)[1]
+    assert re.search(r"3e-16 +1e-12 +ok$", numpynet_says("verify", "--seed", 7, "--draws", 3)[1], re.MULTILINE)
+
+
+def test_verify_as_json_has_every_check_and_no_nan(numpynet_says, monkeypatch):
+    checks = [audit.Check("B5", "dW", "a number", 3e-16, 1e-12), audit.Check("D6", "share", "q", math.nan, 0.01)]
+    monkeypatch.setattr(audit, "audit_everything", lambda seed: checks)
+    code, out, err = numpynet_says("verify", "--json", "--seed", 7)
+    document = json.loads(out, parse_constant=pytest.fail)
+    assert (code, err, document["status"], document["seed"]) == (1, "", "fail", 7)
+    first, second = document["checks"]
+    assert first == checks[0]._asdict() | {"passed": True}
+    assert second == checks[1]._asdict() | {"error": None, "passed": False}
+    checks.pop()
+    assert numpynet_says("verify", "--json")[0] == 0
 
 
 def test_verify_fails_if_a_gradient_is_wrong(numpynet_says, monkeypatch):
-    monkeypatch.setattr(audit, "inverted_dropout_backward", lambda dy, cache: dy * cache.unit_mask)
-    code, out, _ = numpynet_says("verify")
+    monkeypatch.setattr(audit.layers, "inverted_dropout_backward", lambda dy, cache: dy * cache.unit_mask)
+    code, out, _ = numpynet_says("verify", "--layers")
     assert code == 1
     wrong = [line for line in out.splitlines() if line.endswith("WRONG")]
     assert len(wrong) == 1
@@ -251,6 +268,7 @@ def test_demo_hands_on_what_was_asked_for(numpynet_says, monkeypatch, tmp_path):
         ("", ["arguments are required", "COMMAND", "see numpynet --help"]),
         ("training", ["invalid choice: 'training'", "demo"]),
         ("verify --draws 0", ["--draws", "must be >= 1, got 0"]),
+        ("verify --layers --mutants", ["--mutants", "not allowed with argument --layers"]),
         ("verify --seed x", ["--seed", "'x' is not an integer"]),
         ("demo --seed -1", ["--seed", "a seed must be >= 0, got -1"]),
         ("data", ["ACTION", "see numpynet data --help"]),
@@ -483,7 +501,7 @@ def test_an_error_in_the_program_is_not_taken_for_wrong_input(monkeypatch):
     def broken(seed):
         raise AttributeError("a bug")
 
-    monkeypatch.setattr(audit, "audit_layers", broken)
+    monkeypatch.setattr(audit, "audit_everything", broken)
     with pytest.raises(AttributeError):
         main(["verify"])
 

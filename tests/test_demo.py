@@ -88,7 +88,7 @@ def numbers_of(said):
 
 def test_a_wrong_gradient_is_told_and_changes_the_answer(small, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(demo.figures, "png_bytes", lambda figure: PNG)
-    monkeypatch.setattr(audit, "linear_backward", lambda dy, cache: (dy @ cache.W_kept.mT, *WRONG(dy, cache)))
+    monkeypatch.setattr(audit.layers, "linear_backward", lambda dy, cache: (dy @ cache.W_kept.mT, *WRONG(dy, cache)))
     assert main(["demo", "--out", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert err == ""

@@ -1,5 +1,7 @@
 """Every kind of dropout in a network: its gradients, its training, its checkpoints, without a special case."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,17 @@ def test_every_parameter_against_the_complex_step(rule, activation, training):
     numeric = complex_step(lambda v: loss_and_gradients(net, v, mask, noise, x, labels)[0], theta.vector)
     np.testing.assert_allclose(gradients.vector, numeric, rtol=0, atol=1e-12 * np.abs(numeric).max())
     assert not gradients.vector[mask.vector == 0].any()
+
+
+@every_rule
+def test_a_network_that_was_used_can_be_pickled(rule):
+    net = net_with(rule)
+    theta, mask = masked(net, np.random.default_rng(1))
+    x = np.random.default_rng(2).standard_normal((8, 6))
+    noise = net.sample_unit_masks(np.random.default_rng(3), (8,), dtype=np.float64)
+    logits, _ = net.forward(theta, x, weight_mask=mask, unit_masks=noise)
+    again, _ = pickle.loads(pickle.dumps(net)).forward(theta, x, weight_mask=mask, unit_masks=noise)
+    assert np.array_equal(logits, again)
 
 
 @every_rule

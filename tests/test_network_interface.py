@@ -344,3 +344,17 @@ def test_a_generator_is_asked_for(rng: Any) -> None:
         MLP((4, 3, 2)).init(rng)
     with pytest.raises(TypeError, match="rng must be"):
         MLP((4, 3, 2), keep_prob=0.6).sample_unit_masks(rng, (5,))
+
+
+def test_gradients_are_not_written_where_they_do_not_fit():
+    net = MLP((4, 5, 3))
+    theta = net.init(np.random.default_rng(0))
+    logits, caches = net.forward(theta, np.ones((6, 4), np.float32))
+    for out in (
+        np.zeros(net.layout.size, np.float32),
+        MLP((4, 6, 3)).init(np.random.default_rng(0)),
+        theta.astype(np.float64),
+        net.init([np.random.default_rng(0)]),
+    ):
+        with pytest.raises(ValueError, match="out must be Parameters of this network"):
+            net.backward(logits, caches, out=out)

@@ -297,3 +297,13 @@ def test_parameters_of_different_networks_do_not_mix(sizes: tuple[int, ...]) -> 
             mix()
     with pytest.raises(ValueError, match="different networks"):
         theta -= other
+
+
+def test_integers_and_complex_numbers_in_real_ones_are_refused():
+    layout = Layout.of_sizes((2, 3))
+    with pytest.raises(TypeError, match="vector has dtype int64"):
+        Parameters(np.zeros(layout.size, np.int64), layout)
+    theta = Parameters.zeros(layout)
+    with pytest.raises(TypeError, match="W1 is real"):
+        theta["W1"] = np.ones((2, 3), np.complex64)
+    assert not theta.vector.any()

@@ -578,3 +578,30 @@ def test_a_plan_can_be_compared_and_printed():
     assert plan.steps_per_epoch(22) == 4
     assert plan.total_steps(22) == 12
     assert dataclasses.replace(plan, epochs=None, steps=5).total_steps(22) == 5
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Momentum(0.9), Adam()], ids=lambda optimizer: type(optimizer).__name__)
+def test_a_mask_that_is_switched_on_by_the_watcher_is_checked_and_holds_from_the_next_step(optimizer):
+    plan = make_plan(steps=12, schedule=0.05, evaluate_every=1, optimizer=optimizer)
+    state = begin(MLP((5, 7, 4, 3)), plan, SPLIT)
+    mask = Parameters.ones(state.net.layout, dtype=np.dtype(plan.dtype))
+    mask["W1"][:3] = 0
+    for record in train(state, SPLIT):
+        if record.step == 5:
+            state.weight_mask = mask
+        if record.step > 5:
+            assert not state.theta["W1"][:3].any() and state.theta["W1"][3:].all()
+            assert not any(slot[:21].any() for slot in state.optimizer.slots.values()), (
+                "the optimizer has forgotten them"
+            )
+    state = begin(MLP((5, 7, 4, 3)), plan, SPLIT)
+    with pytest.raises(ValueError, match="weight_mask must hold only 0 and 1"):
+        for record in train(state, SPLIT):
+            if record.step == 5:
+                state.weight_mask = 0.5 * mask
+    assert state.step == 5
+
+
+def test_a_pair_that_is_no_split_is_refused_by_name():
+    with pytest.raises(TypeError, match="train_split must be a Split"):
+        begin(MLP((5, 7, 4, 3)), make_plan(steps=1), (SPLIT.x, SPLIT.y))

@@ -1,16 +1,17 @@
-"""The audit: every gradient of a masked, dropped-out network, held against the complex step.
+"""The layers: every gradient of a masked, dropped-out network, held against the complex step.
 
-Each check draws its own numbers, runs the very code that trains, and says which equation it is about, what was
-compared, and how far apart the two sides were at worst, relative to the largest entry.
+This is the short audit, a quarter of a second long, that the demo shows first.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
+from numpynet.audit.bounds import hoeffding
+from numpynet.audit.check import TOLERANCE, Check, compare, identical, within
+from numpynet.audit.draws import all_masks, mask_probability, mixed_mask, random_parameters, random_weight_mask
 from numpynet.equations import activations as act
 from numpynet.equations.dropout import (
     dropconnect_backward,
@@ -21,10 +22,14 @@ from numpynet.equations.dropout import (
     standard_dropout_forward,
 )
 from numpynet.equations.linear import dense_gradient, linear_backward, linear_forward, mask_gradients
+from numpynet.equations.logistic import logistic_loss_backward, logistic_loss_forward
 from numpynet.equations.losses import (
     l2_penalty_backward,
     l2_penalty_forward,
     log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
     squared_error_backward,
@@ -34,23 +39,6 @@ from numpynet.equations.masks import prune_count, prune_lowest, sample_mask
 from numpynet.gradcheck.numeric import complex_direction, complex_step
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
-
-TOLERANCE = 1e-12
-
-
-class Check(NamedTuple):
-    """One line of the audit."""
-
-    equation: str
-    what: str  # the quantity
-    how: str  # what it was compared with
-    error: float  # worst absolute difference / largest entry of the right side; 0 if equal. For D6 the difference
-    tolerance: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the error is within the tolerance; NaN is not."""
-        return bool(self.error <= self.tolerance)
 
 
 def audit_layers(seed: int = 0) -> list[Check]:
@@ -70,32 +58,18 @@ def audit_layers(seed: int = 0) -> list[Check]:
         *_linear_checks(rng),
         *_activation_checks(rng),
         *_loss_checks(rng),
+        *_softmax_checks(rng),
+        *_logistic_checks(rng),
         *_dropout_checks(rng),
         *_mask_checks(rng),
         *_network_checks(rng),
     ]
 
 
-def _compare(equation: str, what: str, how: str, left, right, tolerance: float = TOLERANCE) -> Check:
-    left, right = np.asarray(left), np.asarray(right)
-    if left.shape != right.shape:
-        return Check(equation, f"{what}: shapes {left.shape} and {right.shape}", how, float("inf"), tolerance)
-    largest = np.abs(right).max(initial=0.0) or 1.0
-    return Check(equation, what, how, float(np.abs(left - right).max(initial=0.0) / largest), tolerance)
-
-
-def _masks(rng: np.random.Generator, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:
-    """A mask with at least one 0 and one 1: with all alike some mistakes could not be seen."""
-    while True:
-        mask = sample_mask(rng, shape, keep_prob, dtype=np.float64)
-        if 0 < mask.sum() < mask.size:
-            return mask
-
-
 def _linear_checks(rng: np.random.Generator) -> list[Check]:
     N, d_in, d_out, q = 5, 7, 4, 0.7
     x, W, b = rng.standard_normal((N, d_in)), rng.standard_normal((d_in, d_out)), rng.standard_normal(d_out)
-    D, M = _masks(rng, (N, d_in), q), _masks(rng, (d_in, d_out), 0.6)
+    D, M = mixed_mask(rng, (N, d_in), q), mixed_mask(rng, (d_in, d_out), 0.6)
     dy = rng.standard_normal((N, d_out))
 
     def run(x=x, W=W, b=b, D=D, M=M):
@@ -111,15 +85,15 @@ def _linear_checks(rng: np.random.Generator) -> list[Check]:
     by_hand = np.einsum("ni,ni,ij,ij->nj", D, x / q, M, W) + b
     dense = complex_step(lambda W: (dy * run(W=W, M=np.ones_like(M))[0]).sum(), M * W)
     return [
-        _compare("B1", "masked forward pass", "sum over indices", y, by_hand),
-        _compare("B5", "dW of the masked layer", "complex step", dW, judged("W")),
-        _compare("B5", "dW at pruned weights", "exactly 0", dW * (1 - M), np.zeros_like(dW), 0.0),
-        _compare("B5", "db", "complex step", db, judged("b")),
-        _compare("B6", "dx through both masks", "complex step", dx, judged("x")),
-        _compare("B3", "dx at dropped units", "exactly 0", dx * (1 - D), np.zeros_like(dx), 0.0),
-        _compare("B22", "dense gradient G", "complex step", dense_gradient(dy, cache), dense),
-        _compare("B23", "gradient with respect to the weight mask", "complex step", dM, judged("M")),
-        _compare("B23", "gradient with respect to the unit mask", "complex step", dD, judged("D")),
+        compare("B1", "masked forward pass", "sum over indices", y, by_hand),
+        compare("B5", "dW of the masked layer", "complex step", dW, judged("W")),
+        identical("B5", "dW at pruned weights", "exactly 0", dW * (1 - M), np.zeros_like(dW)),
+        compare("B5", "db", "complex step", db, judged("b")),
+        compare("B6", "dx through both masks", "complex step", dx, judged("x")),
+        identical("B3", "dx at dropped units", "exactly 0", dx * (1 - D), np.zeros_like(dx)),
+        compare("B22", "dense gradient G", "complex step", dense_gradient(dy, cache), dense),
+        compare("B23", "gradient with respect to the weight mask", "complex step", dM, judged("M")),
+        compare("B23", "gradient with respect to the unit mask", "complex step", dD, judged("D")),
     ]
 
 
@@ -136,13 +110,18 @@ def _activation_checks(rng: np.random.Generator) -> list[Check]:
         _, cache = activation.forward(z)
         numeric = complex_step(lambda z, activation=activation, dh=dh: (dh * activation.forward(z)[0]).sum(), z)
         rows.append(
-            _compare(equation, f"dz of {activation.name}", "complex step", activation.backward(dh, cache), numeric)
+            compare(equation, f"dz of {activation.name}", "complex step", activation.backward(dh, cache), numeric)
         )
+    z, dh = rng.standard_normal((2, 6, 3))
+    every = (act.relu, act.leaky_relu, act.tanh, act.sigmoid, act.identity)
+    slopes = [complex_direction(lambda z, a=a: a.forward(z)[0], z, np.ones_like(z)) for a in every]
+    dz = [a.backward(dh, a.forward(z)[1]) for a in every]
+    rows.append(compare("B4", "dz of all five activations", "slope by complex step, times dh", dz, slopes * dh))
     kink = np.zeros((1, 1))  # no random number lands there, but a masked input with bias 0 does
     for equation, activation, slope in (("B11", act.relu, 0.0), ("B12", act.leaky_relu, 0.01)):
         at_zero = activation.backward(np.ones_like(kink), activation.forward(kink)[1])
         rows.append(
-            _compare(equation, f"slope of {activation.name} at z = 0", f"{slope:g}, by definition", at_zero, [[slope]])
+            compare(equation, f"slope of {activation.name} at z = 0", f"{slope:g}, by definition", at_zero, [[slope]])
         )
     return rows
 
@@ -156,38 +135,66 @@ def _loss_checks(rng: np.random.Generator) -> list[Check]:
     delta_numeric = complex_step(lambda z: upstream * softmax_cross_entropy_forward(z, labels)[0], logits)
     _, squared_cache = squared_error_forward(logits, targets)
     squared_numeric = complex_step(lambda z: upstream * squared_error_forward(z, targets)[0], logits)
-    W, M = rng.standard_normal((4, 3)), _masks(rng, (4, 3), 0.6)
+    W, M = rng.standard_normal((4, 3)), mixed_mask(rng, (4, 3), 0.6)
     _, l2_cache = l2_penalty_forward(W, 0.3, weight_mask=M)
     l2 = l2_penalty_backward(upstream, l2_cache)
     l2_numeric = complex_step(lambda W: upstream * l2_penalty_forward(W, 0.3, weight_mask=M)[0], W)
     constant = softmax_cross_entropy_forward(np.zeros((N, K)), labels)[0]
     return [
-        _compare("B17", "log softmax, shifted by 1000", "log softmax", log_softmax(logits + 1000), log_softmax(logits)),
-        _compare("B18", "cross-entropy of constant logits", "log K", constant, np.log(K)),
-        _compare("B2", "softmax cross-entropy delta", "complex step", delta, delta_numeric),
-        _compare(
+        compare("B17", "log softmax, shifted by 1000", "log softmax", log_softmax(logits + 1000), log_softmax(logits)),
+        compare("B18", "cross-entropy of constant logits", "log K", constant, np.log(K)),
+        compare("B2", "softmax cross-entropy delta", "complex step", delta, delta_numeric),
+        compare(
             "B20",
             "squared error delta",
             "complex step",
             squared_error_backward(upstream, squared_cache),
             squared_numeric,
         ),
-        _compare("B21", "L2 penalty, masked", "complex step", l2, l2_numeric),
-        _compare("B21", "L2 penalty at pruned weights", "exactly 0", l2 * (1 - M), np.zeros_like(l2), 0.0),
+        compare("B21", "L2 penalty, masked", "complex step", l2, l2_numeric),
+        identical("B21", "L2 penalty at pruned weights", "exactly 0", l2 * (1 - M), np.zeros_like(l2)),
+    ]
+
+
+def _softmax_checks(rng: np.random.Generator) -> list[Check]:
+    logits, G = rng.standard_normal((2, 6, 5))
+    p, log_p = softmax(logits), log_softmax(logits)
+    shift = rng.standard_normal((6, 1))
+    jacobian = np.concatenate([softmax_backward(row[None, :], p[:1]) for row in np.eye(5)])
+    p_numeric = complex_step(lambda z: (G * softmax(z)).sum(), logits)
+    log_p_numeric = complex_step(lambda z: (G * log_softmax(z)).sum(), logits)
+    return [
+        compare("B16", "softmax", "exp of log softmax", p, np.exp(log_p)),
+        compare("B16", "softmax of shifted rows", "softmax", softmax(logits + shift), p),
+        compare("B16", "dz of softmax", "complex step", softmax_backward(G, p), p_numeric),
+        compare("B16", "Jacobian of softmax", "diag p - p^T p", jacobian, np.diag(p[0]) - p[:1].T @ p[:1]),
+        compare("B17", "dz of log softmax", "complex step", log_softmax_backward(G, log_p), log_p_numeric),
+    ]
+
+
+def _logistic_checks(rng: np.random.Generator) -> list[Check]:
+    z, labels, upstream = 3 * rng.standard_normal((6, 1)), rng.integers(0, 2, 6), 0.7
+    targets = labels[:, None].astype(np.float64)
+    loss, cache = logistic_loss_forward(z, targets)
+    two_classes, _ = softmax_cross_entropy_forward(np.concatenate([np.zeros_like(z), z], axis=-1), labels)
+    numeric = complex_step(lambda z: upstream * logistic_loss_forward(z, targets)[0], z)
+    return [
+        compare("B19", "logistic loss", "cross-entropy of (0, z)", loss, two_classes),
+        compare("B19", "logistic delta", "complex step", logistic_loss_backward(upstream, cache), numeric),
     ]
 
 
 def _dropout_checks(rng: np.random.Generator) -> list[Check]:
     N, d_in, d_out, q = 3, 6, 4, 0.8
     h, W = rng.standard_normal((N, d_in)), rng.standard_normal((d_in, d_out))
-    b, dy, D = rng.standard_normal(d_out), rng.standard_normal((N, d_in)), _masks(rng, (N, d_in), q)
+    b, dy, D = rng.standard_normal(d_out), rng.standard_normal((N, d_in)), mixed_mask(rng, (N, d_in), q)
     _, cache = inverted_dropout_forward(h, D, q)
     numeric = complex_step(lambda h: (dy * inverted_dropout_forward(h, D, q)[0]).sum(), h)
-    every = np.array(np.meshgrid(*[[0.0, 1.0]] * d_in, indexing="ij")).reshape(d_in, -1).T[:, None, :]  # (2^6, 1, 6)
-    law = (q**every * (1 - q) ** (1 - every)).prod(axis=(-2, -1))  # (2^6,)
-    mean = np.tensordot(law, linear_forward(h, W, b, unit_mask=every, keep_prob=q)[0], axes=1)  # (N, d_out)
+    every = all_masks(d_in)  # (2^6, 6)
+    outputs = linear_forward(h, W, b, unit_mask=every[:, None, :], keep_prob=q)[0]  # (2^6, N, d_out)
+    mean = np.tensordot(mask_probability(every, q), outputs, axes=1)  # (N, d_out)
     standard = standard_dropout_forward(h, D)[0] @ W
-    C, dz = _masks(rng, (N, d_in, d_out), q), rng.standard_normal((N, d_out))
+    C, dz = mixed_mask(rng, (N, d_in, d_out), q), rng.standard_normal((N, d_out))
     _, drop_cache = dropconnect_forward(h, W, b, C, keep_prob=q)
     dh, dW, _ = dropconnect_backward(dz, drop_cache)
 
@@ -196,23 +203,22 @@ def _dropout_checks(rng: np.random.Generator) -> list[Check]:
 
     n = 100_000
     kept = sample_mask(rng, (n,), q).mean(dtype=np.float64)
-    bound = 3.2724 / np.sqrt(n)  # Hoeffding: exceeded once in 10^9 seeds
-
+    bound = hoeffding(n)
     return [
-        Check("D6", f"share of units kept, of {n}", f"{q:g}, within {bound:.2f}", float(abs(kept - q)), float(bound)),
-        _compare("B3", "dropout backward", "complex step", inverted_dropout_backward(dy, cache), numeric),
-        _compare("D1", "mean over all 2^6 masks", "the net without dropout", mean, h @ W + b),
-        _compare(
+        within("D6", f"share of units kept, of {n}", f"{q:g}, within {bound:.2f}", kept - q, bound),
+        compare("B3", "dropout backward", "complex step", inverted_dropout_backward(dy, cache), numeric),
+        compare("D1", "mean over all 2^6 masks", "the net without dropout", mean, h @ W + b),
+        compare(
             "D2", "standard, training", "inverted with q W", standard, inverted_dropout_forward(h, D, q)[0] @ (q * W)
         ),
-        _compare("D2", "standard, evaluation", "inverted with q W", standard_dropout_evaluate(h, q) @ W, h @ (q * W)),
-        _compare("D17", "DropConnect dW", "complex step", dW, complex_step(lambda W: connected(W=W), W)),
-        _compare("D17", "DropConnect dx", "complex step", dh, complex_step(lambda h: connected(h=h), h)),
+        compare("D2", "standard, evaluation", "inverted with q W", standard_dropout_evaluate(h, q) @ W, h @ (q * W)),
+        compare("D17", "DropConnect dW", "complex step", dW, complex_step(lambda W: connected(W=W), W)),
+        compare("D17", "DropConnect dx", "complex step", dh, complex_step(lambda h: connected(h=h), h)),
     ]
 
 
 def _mask_checks(rng: np.random.Generator) -> list[Check]:
-    scores, alive, rate = rng.standard_normal((9, 7)), _masks(rng, (9, 7), 0.6), 0.2
+    scores, alive, rate = rng.standard_normal((9, 7)), mixed_mask(rng, (9, 7), 0.6), 0.2
     k = prune_count(rate, int(alive.sum()))
     pruned = prune_lowest(scores, alive, k)
     removed, kept = scores[alive > pruned], scores[pruned == 1]
@@ -221,11 +227,11 @@ def _mask_checks(rng: np.random.Generator) -> list[Check]:
     for _ in range(18):
         first, output = first - prune_count(rate, first), output - prune_count(rate / 2, output)
     return [
-        _compare("M1", "M * M", "M, bit for bit", alive * alive, alive, 0.0),
-        _compare("L2", "survivors of one pruning step", "alive - k, exactly", pruned.sum(), alive.sum() - k, 0.0),
-        _compare("L2", "pruned weights with a larger score than a kept one", "none", disorder, 0, 0.0),
-        _compare("L2", "survivors of 18 rounds at 0.2 and 0.1", "4237 and 149", [first, output], [4237, 149], 0.0),
-        _compare("L6", "pruned weights that came back", "none", (pruned * (1 - alive)).sum(), 0, 0.0),
+        identical("M1", "M * M", "M, bit for bit", alive * alive, alive),
+        identical("L2", "survivors of one pruning step", "alive - k, exactly", pruned.sum(), alive.sum() - k),
+        identical("L2", "pruned weights with a larger score than a kept one", "none", disorder, 0),
+        identical("L2", "survivors of 18 rounds at 0.2 and 0.1", "4237 and 149", [first, output], [4237, 149]),
+        identical("L6", "pruned weights that came back", "none", (pruned * (1 - alive)).sum(), 0),
     ]
 
 
@@ -234,10 +240,8 @@ def _network_checks(rng: np.random.Generator) -> list[Check]:
     rows = []
     for activation in (act.relu, act.tanh):
         net = MLP((6, 9, 5, 4), activation=activation, keep_prob=(0.9, 0.8, 0.6))
-        theta = Parameters(rng.standard_normal(net.layout.size), net.layout)
-        mask = Parameters.ones(net.layout, dtype=np.float64)
-        for name in net.layout.weight_names:
-            mask[name] = _masks(rng, net.layout.shapes[name], 0.5)
+        theta = random_parameters(rng, net.layout)
+        mask = random_weight_mask(rng, net.layout, 0.5)
         x, labels = rng.standard_normal((7, 6)), rng.integers(0, 4, 7)
         unit_masks = net.sample_unit_masks(rng, (7,), dtype=np.float64)
         loss = partial(_loss, net=net, x=x, labels=labels, mask=mask, unit_masks=unit_masks)
@@ -245,7 +249,7 @@ def _network_checks(rng: np.random.Generator) -> list[Check]:
         analytic = loss(theta)[1].vector
         n = net.layout.size
         rows.append(
-            _compare("B5", f"all {n} parameters of a masked {activation.name} net", "complex step", analytic, numeric)
+            compare("B5", f"all {n} parameters of a masked {activation.name} net", "complex step", analytic, numeric)
         )
     rows.append(_adjoint_check(rng))
     return rows
@@ -255,9 +259,7 @@ def _adjoint_check(rng: np.random.Generator) -> Check:
     """One random direction through the net of the lottery-ticket paper: <gradient, v> against one complex pass."""
     net = MLP((784, 300, 100, 10), keep_prob=0.8)
     theta = net.init(rng, dtype=np.float64)
-    mask = Parameters.ones(net.layout, dtype=np.float64)
-    for name in net.layout.weight_names:
-        mask[name] = _masks(rng, net.layout.shapes[name], 0.2)
+    mask = random_weight_mask(rng, net.layout, 0.2)
     x, labels = rng.standard_normal((20, 784)), rng.integers(0, 10, 20)
     unit_masks = net.sample_unit_masks(rng, (20,), dtype=np.float64)
     loss = partial(_loss, net=net, x=x, labels=labels, mask=mask, unit_masks=unit_masks)
