@@ -173,7 +173,7 @@ class Classifier:
         """Return the probability of each class for each row of X, (N, K), in the order of ``classes_``."""
         if not hasattr(self, "theta_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(X, y) first")
-        x = _as_input(X, self.dtype)
+        x = _as_input(X, self.theta_.dtype)
         if x.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {x.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as "

@@ -382,6 +382,8 @@ def _positive_float(text: str) -> float:
 
 
 def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty (an unset variable?); . is this folder")
     path = Path(text)
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():

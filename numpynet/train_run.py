@@ -77,7 +77,7 @@ def run_train(options: Namespace) -> int:
     total = plan.total_steps(len(train_split.x))
     progress = Progress("training", total)
     try:
-        for record in train(state, train_split, monitors=monitors):
+        for record in train(state, train_split, monitors=monitors, on_step=progress.show):
             save_checkpoint(checkpoint, state, train_split)
             progress.close()
             print(_line(record, total), flush=True)

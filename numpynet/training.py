@@ -18,7 +18,7 @@ A stack of R replicates is trained in one loop, each with the streams of its own
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -114,7 +114,7 @@ def begin(
     n_train = len(train_split.x)
     if plan.batch_size > n_train:
         raise ValueError(f"batch_size is {plan.batch_size}, but there are only {n_train} examples to train on")
-    stacked = isinstance(seed, (list, tuple))
+    stacked = isinstance(seed, (list, tuple, range, np.ndarray))
     seeds = tuple(seed) if stacked else (seed,)
     if not seeds:
         raise ValueError("seed is empty: give one seed for each replicate")
@@ -142,7 +142,13 @@ def begin(
     )
 
 
-def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Split] | None = None) -> Iterator[Record]:
+def train(
+    state: TrainingState,
+    train_split: Split,
+    *,
+    monitors: Mapping[str, Split] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> Iterator[Record]:
     """Train to the end of the plan, and yield a record at step 0, at every evaluation and at the last step.
 
     The state moves on with the iteration; every yielded record is also in ``state.history``. Between two records it is
@@ -153,6 +159,7 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
     state : of ``begin``, or of a checkpoint; it changes
     train_split : the same examples as in ``begin``
     monitors : name -> split to evaluate for each record, for instance {"validation": ..., "test": ...}
+    on_step : called with the number of completed steps after each of them, to show progress
 
     Raises
     ------
@@ -196,6 +203,8 @@ def train(state: TrainingState, train_split: Split, *, monitors: Mapping[str, Sp
             loss = _step(state, train_split, gradients, lr)
         state.batch_loss_sum += loss  # in place: it stays an array also for a single run
         state.batch_loss_count += 1
+        if on_step is not None:
+            on_step(state.step)
         if state.step % every == 0 or state.step == total:
             yield _record(state, lr, per_epoch, monitors)
 

@@ -445,3 +445,11 @@ def test_the_checks_that_scikit_learn_has_for_its_own_classifiers(sklearn, param
     failed = {result["check_name"]: result["exception"] for result in results if result["status"] == "failed"}
     assert failed == {}
     assert sum(result["status"] == "passed" for result in results) >= 40
+
+
+def test_a_dtype_that_is_set_after_fit_counts_from_the_next_fit_on():
+    X, y = np.random.default_rng(0).standard_normal((30, 4)), np.arange(30) % 3
+    classifier = Classifier(epochs=1).fit(X, y)
+    before = classifier.predict_proba(X)
+    assert np.array_equal(before, classifier.set_params(dtype="float64").predict_proba(X))
+    assert classifier.fit(X, y).predict_proba(X).dtype == np.float64

@@ -547,3 +547,8 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path):
         code = process.wait(timeout=60)
     assert (code, err) == (1, "")
     assert (tmp_path / "run" / "history.csv").exists()
+
+
+def test_a_folder_without_a_name_is_refused(numpynet_says):
+    code, _, err = numpynet_says("train", "--epochs", "1", "--out", "")
+    assert code == 2 and "the name of the folder is empty" in err

@@ -605,3 +605,11 @@ def test_a_mask_that_is_switched_on_by_the_watcher_is_checked_and_holds_from_the
 def test_a_pair_that_is_no_split_is_refused_by_name():
     with pytest.raises(TypeError, match="train_split must be a Split"):
         begin(MLP((5, 7, 4, 3)), make_plan(steps=1), (SPLIT.x, SPLIT.y))
+
+
+def test_every_step_is_told_to_whoever_asks():
+    told = []
+    state = begin(MLP((5, 7, 4, 3)), make_plan(steps=7, evaluate_every=3), SPLIT, seed=range(2))
+    assert state.seed == (0, 1)
+    assert [record.step for record in train(state, SPLIT, on_step=told.append)] == [0, 3, 6, 7]
+    assert told == [1, 2, 3, 4, 5, 6, 7]
