@@ -23,7 +23,7 @@ from numpynet.conformance.subject import load_subject
 from numpynet.conformance.suite import sizes_of
 from numpynet.conformance.ticket_laws import TICKET_LAWS
 from numpynet.gradcheck import STRANGERS, Report, Sizes, check_layers, check_pair
-from numpynet.gradcheck.pairs import NEEDS
+from numpynet.gradcheck.pairs import NEEDS, WIRED
 from numpynet.storage import write_bytes
 
 N_SEEDS = 3  # draws for each law of masks and tickets
@@ -137,7 +137,7 @@ def _what(subject: Subject, task: str | None) -> tuple[str | None, str | None]:
         for pair, (forward, backward) in NEEDS.items()
         if backward in subject.functions or (forward in subject.functions and by_function[forward] == pair)
     ]
-    can_be_wired = all(f in subject.functions for functions in NEEDS.values() for f in functions)
+    can_be_wired = all(function in subject.functions for function in WIRED)
     there += ["network"] if "network_loss" in subject.functions or can_be_wired else []
     if task in subject.functions:
         return (by_function[task], None) if task in by_function else (None, task)

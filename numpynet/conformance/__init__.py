@@ -9,7 +9,7 @@ Your own file, from any folder::
 ``NUMPYNET_UNDER_TEST`` is the path of a .py file or the dotted name of a module; it defines what it has got of the
 contract below. A function that is not there is skipped ("WAIT: ... is not defined"), one that raises
 NotImplementedError is waited for; the list of them stands at the end. A failure is the report of
-``numpynet.gradcheck``: where, how much, the most likely cause, and a ``numpynet check`` command that repeats it.
+``numpynet.gradcheck``: where, how much, the most likely cause, and a ``numpynet check`` command for the same function.
 The same laws without pytest: ``numpynet check layers.py``.
 
 Functions of the contract, each with a marker of its name (``contract`` says how each is called):

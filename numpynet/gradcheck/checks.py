@@ -124,7 +124,9 @@ def check_function(
         # The first draw is the point asked for; others (for the unrelated call in between) are near it.
         noise = 0.0 if at.pop() else 0.1
         at.append(False)
-        return Inputs({n: a + noise * rng.standard_normal(a.shape) for n, a in zip(names, arrays)}, dict(constants))
+        return Inputs(
+            {n: np.asarray(a + noise * rng.standard_normal(a.shape)) for n, a in zip(names, arrays)}, dict(constants)
+        )
 
     pair = function_pair(f, names, draw)
     report = check_pair(pair, seed=seed, stages=(0, 2, 4), method=method)

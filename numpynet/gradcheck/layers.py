@@ -139,17 +139,22 @@ def compose_network(layers: Layers) -> NetworkLoss:
         loss, loss_cache = f.softmax_cross_entropy_forward(h, labels=labels)
 
         gradients: dict[str, np.ndarray] = {}
-        dh = f.softmax_cross_entropy_backward(1.0, loss_cache)
+        dh = _only(f.softmax_cross_entropy_backward(1.0, loss_cache))
         for layer in range(n_layers, 0, -1):
             dropout_cache, linear_cache, relu_cache, penalty_cache = caches[layer - 1]
             if relu_cache is not None:
-                dh = f.relu_backward(dh, relu_cache)
+                dh = _only(f.relu_backward(dh, relu_cache))
             dh, dW, db = f.linear_backward(dh, linear_cache)
             if dropout_cache is not None:
-                dh = f.dropout_backward(dh, dropout_cache)
+                dh = _only(f.dropout_backward(dh, dropout_cache))
             if penalty_cache is not None:
-                dW = dW + f.l2_penalty_backward(1.0, penalty_cache)
+                dW = dW + _only(f.l2_penalty_backward(1.0, penalty_cache))
             gradients[f"W{layer}"], gradients[f"b{layer}"] = dW, db
         return loss + penalty, {name: gradients[name] for name in parameters}
 
     return network_loss
+
+
+def _only(result: Any) -> Any:
+    """The gradient, also where it came as a tuple of one."""
+    return result[0] if isinstance(result, tuple) and len(result) == 1 else result

@@ -45,7 +45,7 @@ def complex_step(
     >>> complex_step(lambda x: (x * x).sum(), np.array([1.0, 2.0]))
     array([2., 4.])
     """
-    z = x.astype(np.complex128, order="C")
+    z = np.array(x, dtype=np.complex128, order="C")
     flat = z.reshape(-1)
     wanted = range(x.size) if entries is None else entries
     gradient = np.empty(len(wanted))
@@ -150,7 +150,7 @@ def one_sided_differences(
     >>> left, right
     (array([0.]), array([1.]))
     """
-    z = x.astype(np.float64, order="C", copy=True)
+    z = np.array(x, dtype=np.float64, order="C")
     flat = z.reshape(-1)
     middle = np.real(f(z)) if centre is None else centre
     wanted = range(x.size) if entries is None else entries

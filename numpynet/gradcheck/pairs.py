@@ -260,6 +260,10 @@ def function_pair(
         if not isinstance(result, tuple) or len(result) != 2:
             return result  # stage 0 has words for it
         value, gradients = result
+        if np.ndim(value):
+            raise ValueError(
+                f"the function must return (one number, gradient), but its value has shape {np.shape(value)}"
+            )
         if isinstance(gradients, Mapping):
             gradients = tuple(gradients.get(n) for n in names)
         return value, gradients
@@ -327,6 +331,9 @@ NEEDS = {
     "l2_penalty": ("l2_penalty_forward", "l2_penalty_backward"),
 }
 
+# What a network can be built of; the gradients of its masks are not needed for that.
+WIRED = tuple(function for name, functions in NEEDS.items() if name != "mask_gradients" for function in functions)
+
 _MAKERS = {
     "softmax_cross_entropy": softmax_cross_entropy_pair,
     "relu": relu_pair,
@@ -352,7 +359,7 @@ def pairs_of(layers: Layers) -> list[LayerPair]:
             pairs.append(_MAKERS[name](forward, backward))
     if layers.network_loss is not None:
         pairs.append(network_loss_pair(layers.network_loss))
-    elif all(getattr(layers, function) is not None for functions in NEEDS.values() for function in functions):
+    elif all(getattr(layers, function) is not None for function in WIRED):
         pairs.append(network_loss_pair(compose_network(layers)))
     return pairs
 

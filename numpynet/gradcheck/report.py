@@ -105,6 +105,8 @@ class Report:
 
     def reproduce(self) -> str:
         """Return the command that repeats this check."""
+        if self.task == "function":
+            return f"check_function(f, x, seed={self.seed})"
         shape = f" --shape {','.join(str(n) for n in self.shape)}" if self.shape else ""
         seed = f" --seed {self.seed}" if self.seed is not None else ""
         return f"numpynet check {self.file} --task {self.task}{seed}{shape}"

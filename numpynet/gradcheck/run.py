@@ -6,6 +6,8 @@ becomes a ``Finding``, which names the layer, the array and what was expected.
 
 from __future__ import annotations
 
+import os
+import traceback
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -144,8 +146,14 @@ class Run:
         except NotImplementedError as error:
             raise self.found("wait", str(error) or f"{what} is not written yet", status="wait") from None
         except (Exception, SystemExit) as error:
-            name = type(error).__name__
-            raise self.found(f"raised in {what}", f"{what} raised {name}: {error}", status="error") from error
+            message = f"{what} raised {type(error).__name__}: {error}"
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            if frame.filename != __file__:
+                message += f" (line {frame.lineno} of {os.path.basename(frame.filename)})"
+            elif isinstance(error, TypeError) and what.startswith("forward"):  # the call itself did not fit
+                arguments = [*self.pair.differentiable, *(f"{keyword}=..." for keyword in kwargs)]
+                message += f"; it is called as forward({', '.join(arguments)})"
+            raise self.found(f"raised in {what}", message, status="error") from error
 
     def fresh(self, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return copies of all arrays, so that nothing can be changed behind our back."""
@@ -166,7 +174,7 @@ class Run:
         """Return f(array) = sum(dy * y), as a function of one of the arrays."""
 
         def f(array: np.ndarray) -> complex:
-            return (self.dy * self.forward(**{name: array.copy()})[0]).sum()
+            return np.sum(self.dy * np.asarray(self.forward(**{name: array.copy()})[0]))
 
         return f
 

@@ -67,6 +67,10 @@ def repeatable(run: Run) -> None:
     for what, bug in run.modified:
         raise run.found("modified", f"{what} is modified in place", causes=cause(bug))
     _forward_repeats(run)
+    _, cache = run.forward()
+    second = run.backward(np.copy(run.dy) if run.y.ndim else run.dy, cache)
+    if not all(equal(g, first) for g, first in zip(second, run.gradients)):
+        raise _backward_differs(run, second)
     again = run.backward(np.copy(run.dy) if run.y.ndim else run.dy, run.cache)
     if not all(equal(g, first) for g, first in zip(again, run.gradients)):
         raise _backward_differs(run, again)
@@ -103,8 +107,10 @@ def _forward_repeats(run: Run) -> None:
 def _backward_differs(run: Run, again: Sequence[np.ndarray]) -> Finding:
     message = "two backward calls with the same arguments differ"
     pairs = list(zip(again, run.gradients))
-    if all(np.shape(g) == f.shape and np.allclose(g, 2 * f, rtol=1e-9, atol=1e-300) for g, f in pairs):
-        return run.found("not repeatable", f"{message}: the second gives twice the first", causes=cause("5a"))
+    for times in range(2, 9):  # gradients that are added up from call to call, and never cleared
+        if all(np.shape(g) == np.shape(f) and np.allclose(g, times * f, rtol=1e-9, atol=1e-300) for g, f in pairs):
+            words = {2: "twice"}.get(times, f"{times} times")
+            return run.found("not repeatable", f"{message}: a later one gives {words} the first", causes=cause("5a"))
     support_differs = any(np.shape(g) != f.shape or ((np.asarray(g) == 0) != (f == 0)).any() for g, f in pairs)
     causes = cause("14a") if run.pair.masks and support_differs else ()
     note = () if causes else ("does it draw random numbers, or keep something from one call to the next?",)

@@ -523,3 +523,51 @@ def test_a_seed_repeats_its_report(seed):
     layers = bug("8b").plant()
     pair = softmax_cross_entropy_pair(layers.softmax_cross_entropy_forward, layers.softmax_cross_entropy_backward)
     assert check_pair(pair, seed=seed).to_json() == check_pair(pair, seed=seed).to_json()
+
+
+# ---- f(x) -> (value, gradient), as people write it ---------------------------------------------------------------------
+
+
+def test_a_value_that_is_a_python_float_is_checked_by_differences():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    report = check_function(lambda x: (float((x.real**2).sum()), 2 * x), x)
+    assert report.status == "pass", report.text()
+    assert check_function(lambda x: (float((x.real**2).sum()), 3 * x), x).status == "fail"
+    assert check_function(lambda x: (1.0, np.zeros_like(x)), x).status == "pass"
+
+
+def test_a_gradient_that_is_added_up_from_call_to_call_is_found():
+    class Accumulates:
+        total = 0.0
+
+        def __call__(self, x):
+            self.total = self.total + 2 * x
+            return (x * x).sum(), self.total
+
+    report = check_function(Accumulates(), np.random.default_rng(0).standard_normal((4, 3)))
+    assert report.status == "fail" and report.kind == "not repeatable", report.text()
+
+
+def test_a_single_number_as_input_and_a_vector_as_value():
+    assert check_function(lambda x: (x**2, 2 * x), np.array(3.0)).status == "pass"
+    assert check_function(lambda x: (x**2, 3 * x), np.array(3.0)).status == "fail"
+    report = check_function(lambda x: (x**2, 2 * x), np.ones(3))
+    assert report.status == "error" and "one number" in report.text()
+    assert "check_function(f, x, seed=" in check_function(lambda x: ((x**2).sum(), 3 * x), np.ones(3)).reproduce()
+
+
+def test_layers_without_mask_gradients_are_wired_and_may_return_a_tuple_of_one():
+    layers = REFERENCE._replace(
+        mask_gradients=None, relu_backward=lambda dh, cache: (REFERENCE.relu_backward(dh, cache),)
+    )
+    reports = check_layers(layers)
+    assert reports[-1].task == "network" and all(report.passed for report in reports), reports[-1].text()
+
+
+def test_a_call_that_does_not_fit_shows_the_call_and_an_exception_its_line():
+    reports = check_layers(
+        REFERENCE._replace(linear_forward=lambda x, W, b: (x @ W + b, None), relu_backward=lambda dh, cache: 1 / 0)
+    )
+    texts = {report.task: report.text() for report in reports}
+    assert "it is called as forward(x, W, b, unit_mask=..., keep_prob=..., weight_mask=...)" in texts["linear"]
+    assert "ZeroDivisionError: division by zero (line " in texts["relu"]
