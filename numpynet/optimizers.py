@@ -318,12 +318,17 @@ def project_max_norm(W: np.ndarray, limit: float, *, out: np.ndarray | None = No
     array([[0.6, 0. ],
            [0.8, 0. ]])
     """
+    norm = np.sqrt((W * W).sum(axis=-2, keepdims=True))  # (..., 1, d_out)
+    return np.multiply(W, _shortening(norm, limit), out=out)
+
+
+def _shortening(norm: np.ndarray, limit: float) -> np.ndarray:
+    """min(1, limit / norm), without 0 / 0: what is zero stays."""
     if not 0 < limit < math.inf:
         raise ValueError(f"limit is {limit!r}, but a finite number > 0 is needed")
-    norm = np.sqrt((W * W).sum(axis=-2, keepdims=True))  # (..., 1, d_out)
     factor = np.ones_like(norm)
-    np.divide(limit, norm, out=factor, where=norm > limit)  # no 0 / 0: a zero column stays
-    return np.multiply(W, factor, out=out)
+    np.divide(limit, norm, out=factor, where=norm > limit)
+    return factor
 
 
 def _share(optimizer: object, *names: str) -> None:
@@ -359,11 +364,7 @@ def clip_global_norm(gradients: Parameters, limit: float, *, out: Parameters | N
     >>> clip_global_norm(Parameters(np.array([3.0, 4.0]), Layout({"W1": (1, 1), "b1": (1,)})), limit=1.0).vector
     array([0.6, 0.8])
     """
-    if not 0 < limit < math.inf:
-        raise ValueError(f"limit is {limit!r}, but a finite number > 0 is needed")
     g = gradients.vector
     norm = np.sqrt((g * g).sum(axis=-1, keepdims=True))  # (..., 1)
-    factor = np.ones_like(norm)
-    np.divide(limit, norm, out=factor, where=norm > limit)
-    clipped = np.multiply(g, factor, out=None if out is None else out.vector)
+    clipped = np.multiply(g, _shortening(norm, limit), out=None if out is None else out.vector)
     return Parameters(clipped, gradients.layout) if out is None else out

@@ -7,6 +7,7 @@ questions come before the gradient; where one fails, the gradient may still help
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,14 +67,11 @@ def repeatable(run: Run) -> None:
     """Stage 2: nothing was modified, two calls agree, and another forward in between changes nothing."""
     for what, bug in run.modified:
         raise run.found("modified", f"{what} is modified in place", causes=cause(bug))
-    _forward_repeats(run)
-    _, cache = run.forward()
-    second = run.backward(np.copy(run.dy) if run.y.ndim else run.dy, cache)
-    if not all(equal(g, first) for g, first in zip(second, run.gradients)):
-        raise _backward_differs(run, second)
-    again = run.backward(np.copy(run.dy) if run.y.ndim else run.dy, run.cache)
-    if not all(equal(g, first) for g, first in zip(again, run.gradients)):
-        raise _backward_differs(run, again)
+    second_cache = _forward_repeats(run)
+    for cache in (second_cache, run.cache):
+        again = run.backward(np.copy(run.dy) if run.y.ndim else run.dy, cache)
+        if not all(equal(g, first) for g, first in zip(again, run.gradients)):
+            raise _backward_differs(run, again)
 
     other = other_inputs(run)
     before = [(a, a.copy()) for a in arrays_in(run.cache)]
@@ -95,13 +93,15 @@ def repeatable(run: Run) -> None:
         raise run.found("shares memory", f"{name} shares memory with {other_name}", array=name, causes=cause("28c"))
 
 
-def _forward_repeats(run: Run) -> None:
-    y, _ = run.forward()
+def _forward_repeats(run: Run) -> Any:
+    """Run the forward pass once more and return its cache, or raise if the output is another one."""
+    y, cache = run.forward()
     if not equal(y, run.y):
         message = "two forward passes with the same arguments differ"
         causes = cause("14b") if run.pair.masks else ()
         note = () if causes else ("does it draw random numbers, or keep something from one call to the next?",)
         raise run.found("not repeatable", message, array="y", causes=causes, notes=note)
+    return cache
 
 
 def _backward_differs(run: Run, again: Sequence[np.ndarray]) -> Finding:
