@@ -175,7 +175,8 @@ DROPOUT_BUGS = (
         "backward draws a mask of its own; it must use the mask of the forward pass",
         "spurious and missing entries; two calls differ",
         "dropout",
-        lambda: _backward(fresh_mask(np.random.default_rng()))(),
+        # Seeded: two unseeded masks are equal now and then, and then there would be nothing to see.
+        lambda: _backward(fresh_mask(np.random.default_rng(0)))(),
     ),
     Bug(
         "14b",
@@ -183,6 +184,6 @@ DROPOUT_BUGS = (
         "the forward pass is not repeatable: it draws its own mask instead of using the one it is given",
         "two calls differ; the numeric gradient is of order 1/h",
         "dropout",
-        lambda: _forward(fresh_mask(np.random.default_rng()))(),
+        lambda: _forward(fresh_mask(np.random.default_rng(0)))(),
     ),
 )
