@@ -18,7 +18,8 @@ import pytest
 
 import numpynet
 from numpynet import audit
-from numpynet.cli import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULES, build_parser, main
+from numpynet.cli import build_parser, main
+from numpynet.commands.train import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULES
 from numpynet.equations import activations
 from numpynet.storage import save_arrays
 

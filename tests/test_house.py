@@ -37,6 +37,7 @@ FLOORS = [
     ["figures", "report"],
     ["audit", "train_run", "experiments", "check_run", "mutants_run"],
     ["demo"],
+    ["commands"],
     ["cli"],
     ["__main__"],
 ]
@@ -68,7 +69,7 @@ WITHOUT_EXAMPLE = {
     "training_checks.own_mask",
 }
 # Rooms and files of small inner functions, which others of the house use: there a docstring is enough.
-WORKSHOPS = {Path("gradcheck"), Path("pruning/counts.py")}
+WORKSHOPS = {Path("gradcheck"), Path("pruning/counts.py"), Path("commands")}
 # Rooms of laws, each of which is a statement in words already, beside its function.
 LAWS = {Path("conformance")}
 

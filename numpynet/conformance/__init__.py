@@ -30,8 +30,8 @@ start (``ticket_laws``); and a ticket that is trained, pruned, rewound, re-initi
 Hypothesis chooses (``walk``, ``machine``). That the suite finds something in wrong code is tested as well: it kills every
 bug of ``numpynet.gradcheck.zoo`` and every mutant in ``mutants``.
 
-How thorough it is: ``HYPOTHESIS_PROFILE`` is dev (15 random examples), student (25, always the same; taken when a file is
-under test), ci (50, always the same) or thorough (1000 random ones).
+How thorough it is says ``HYPOTHESIS_PROFILE``: dev (15 examples, always the same), explore (15 new ones), student (25,
+always the same; taken when a file is under test), ci (50, always the same) or thorough (1000 new ones).
 
 What it cannot see: a mistake in a law that no law is about, such as a slow or an ugly way to the right numbers; with
 few examples, what happens once in a thousand draws.

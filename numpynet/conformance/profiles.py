@@ -15,7 +15,8 @@ from numpynet.conformance.subject import VARIABLE
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 PROFILES = {
-    "dev": {"max_examples": 15, "derandomize": False},
+    "dev": {"max_examples": 15, "derandomize": True, "database": None},
+    "explore": {"max_examples": 15, "derandomize": False},
     # The same examples every time, or marks would change when a run is repeated.
     "student": {"max_examples": 25, "derandomize": True, "database": None, "print_blob": False},
     "ci": {"max_examples": 50, "derandomize": True, "database": None, "print_blob": True},

@@ -84,7 +84,7 @@ def test_profiles_are_chosen_by_the_environment_and_do_not_replace_those_of_othe
     assert profile_name({"HYPOTHESIS_PROFILE": "thorough", "CI": "1"}) == "thorough"
     assert profile_name({"CI": "false"}) == "dev"
     with pytest.raises(
-        ValueError, match="HYPOTHESIS_PROFILE is 'fast', but it must be one of dev, student, ci, thorough"
+        ValueError, match="HYPOTHESIS_PROFILE is 'fast', but it must be one of dev, explore, student, ci, thorough"
     ):
         profile_name({"HYPOTHESIS_PROFILE": "fast"})
     for name in PROFILES:

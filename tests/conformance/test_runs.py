@@ -115,7 +115,7 @@ def test_a_half_finished_file_passes_with_what_it_has(tmp_path):
         (
             "HYPOTHESIS_PROFILE",
             "fast",
-            "HYPOTHESIS_PROFILE is 'fast', but it must be one of dev, student, ci, thorough",
+            "HYPOTHESIS_PROFILE is 'fast', but it must be one of dev, explore, student, ci, thorough",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numpynet.gradcheck import Candidate, Sizes, diagnose
@@ -34,10 +34,11 @@ def test_every_factor_is_read_off(seed, label):
 
 
 @given(seed=seeds)
+@example(seed=493)  # n[1, 2] is nearly 0 there: an entry that is off by a share of itself could not be seen
 def test_a_factor_is_named_only_if_it_fits_every_entry(seed):
     n = normal(seed)
     a = 0.7 * n
-    a[1, 2] *= 1.001
+    a[1, 2] += 1e-3 * np.abs(n).max()
     result = diagnose(a, n, factors=FACTORS)
     assert result.causes == ()
     assert result.ratio is None

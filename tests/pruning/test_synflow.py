@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numpynet.gradcheck.numeric import complex_step
@@ -142,7 +142,9 @@ def test_one_shot_mostly_cuts_them_all() -> None:
 
 
 @pytest.mark.equation("P9")
+@pytest.mark.filterwarnings("ignore::numpynet.pruning.DisconnectedWarning")  # one shot may cut the last path
 @given(seed=seeds, density=st.floats(0.1, 1.0), rounds=st.integers(1, 7))
+@example(seed=20344, density=0.1015625, rounds=1)  # it does
 def test_the_density_after_every_round_is_exact(seed: int, density: float, rounds: int) -> None:
     """density^(k/n) of all weights, to a half weight; the flow is computed anew on the masked net; nothing comes back."""
     theta = random_theta(Layout.of_sizes((7, 6, 5)), seed)

@@ -1,0 +1,152 @@
+"""What the words on the command line mean: from text to numbers, paths and sizes, or an error on one line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+
+def integer(text: str) -> int:
+    """Return an integer.
+
+    Examples
+    --------
+    >>> integer("-3")
+    -3
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+
+
+def seed(text: str) -> int:
+    """Return a seed, an integer >= 0.
+
+    Examples
+    --------
+    >>> seed("3")
+    3
+    """
+    value = integer(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"a seed must be >= 0, got {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """Return an integer >= 1.
+
+    Examples
+    --------
+    >>> positive("3")
+    3
+    """
+    value = integer(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be >= 1, got {text}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Return a finite number > 0.
+
+    Examples
+    --------
+    >>> positive_float("0.5")
+    0.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a finite number > 0, got {text}")
+    return value
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder, which need not exist yet; no part of it may be a file.
+
+    Examples
+    --------
+    >>> folder("runs").name
+    'runs'
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty (an unset variable?); . is this folder")
+    path = Path(text)
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise argparse.ArgumentTypeError(f"{part} is a file, but a folder is needed")
+    return path
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of a network, such as 784-300-100-10.
+
+    Examples
+    --------
+    >>> sizes("64-30-10")
+    (64, 30, 10)
+    """
+    try:
+        widths = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        widths = ()
+    if len(widths) < 2 or min(widths, default=0) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 784-300-100-10")
+    return widths
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Return the sizes N, d_in, d_out and K of a check.
+
+    Examples
+    --------
+    >>> shape("5,7,11,3")
+    (5, 7, 11, 3)
+    """
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4 or min(numbers) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 5,7,11,3: N, d_in, d_out and K, each at least 2")
+    return numbers
+
+
+def png(text: str) -> Path:
+    """Return the path of a .png file, in a folder that exists.
+
+    Examples
+    --------
+    >>> png("picture.png").suffix
+    '.png'
+    """
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a .png file")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.absolute().parent}")
+    return path
+
+
+def keep_prob(text: str) -> float | tuple[float, ...]:
+    """Return a keep probability, or one for the input of each layer.
+
+    Examples
+    --------
+    >>> keep_prob("0.8"), keep_prob("0.8,0.5")
+    (0.8, (0.8, 0.5))
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a list such as 0.8,0.5,0.5") from None
+    if not all(0 < value <= 1 for value in values):
+        raise argparse.ArgumentTypeError(
+            f"{text} must lie in (0, 1]: it is the probability that a unit stays; to drop 20 % of the units give 0.8"
+        )
+    return values if len(values) > 1 else values[0]

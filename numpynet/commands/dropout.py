@@ -1,0 +1,37 @@
+"""``numpynet dropout``: experiments on dropout."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from numpynet.commands.arguments import folder, positive, seed
+
+
+def add_parser(commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "dropout",
+        help="experiments on dropout: which keep_prob, what it costs, what it does to the units",
+        description="Run an experiment on dropout, several seeds in one stack, and write a table, a figure and a report. "
+        "Differences are paired and come with 95 %% intervals.",
+        epilog="Start with: numpynet dropout list",
+    )
+    parser.add_argument("name", help="of an experiment; list to see them, all to run them one after the other")
+    parser.add_argument("--quick", action="store_true", help="a few seconds: few steps, few replicates, wide intervals")
+    parser.add_argument("--seed", type=seed, default=0, help="first of the seeds (default: %(default)s)")
+    parser.add_argument("--replicates", type=positive, help="how many seeds (default: 5; 3 with --quick)")
+    parser.add_argument("--data", choices=("digits", "mnist1d", "mnist"), help="default: that of the experiment")
+    parser.add_argument(
+        "--out",
+        type=folder,
+        default=Path("runs/dropout"),
+        help="each experiment writes a folder in it (default: %(default)s)",
+    )
+    parser.set_defaults(run=_run_dropout)
+
+
+def _run_dropout(options: argparse.Namespace) -> int:
+    from numpynet.experiments.dropout_command import run_dropout
+
+    return run_dropout(options)
