@@ -68,6 +68,42 @@ def changed(old, new):
     return LAYERS.replace(old, new)
 
 
+CS231N = """
+import numpy as np
+from numpynet.gradcheck import linear_pair, relu_pair, softmax_cross_entropy_pair
+
+def affine_forward(x, w, b):
+    return x.reshape(len(x), -1) @ w + b, (x, w, b)
+
+def affine_backward(dout, cache):
+    x, w, b = cache
+    return dout @ w.T, x.reshape(len(x), -1).T @ dout, dout.sum(axis=0)
+
+def layer_relu_forward(x):
+    return np.maximum(0, x), x
+
+def layer_relu_backward(dout, x):
+    return dout * (x > 0)
+
+def softmax_loss(x, y):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    dx = e / e.sum(axis=1, keepdims=True)
+    loss = -np.log(dx[np.arange(len(x)), y]).mean()
+    dx[np.arange(len(x)), y] -= 1
+    return loss, dx / len(x)
+
+PAIRS = [
+    linear_pair(affine_forward, affine_backward, name="affine", masked=False),
+    relu_pair(layer_relu_forward, layer_relu_backward, name="relu layer"),
+    softmax_cross_entropy_pair(
+        lambda logits, labels: softmax_loss(logits, labels),
+        lambda dloss, dx: dloss * dx,
+        name="softmax_loss",
+    ),
+]
+"""
+
+
 # ---- right and wrong files -------------------------------------------------------------------------------------------
 
 
@@ -84,6 +120,37 @@ def test_the_package_itself_passes(check):
     code, out, err = check(None, name="numpynet.conformance.reference")
     assert (code, err) == (0, "")
     assert out.endswith("\n18 passed\n")
+
+
+def test_layers_of_another_course_are_listed_in_the_file(check):
+    code, out, _ = check(CS231N)
+    assert code == 0, out
+    assert [line.split("  (")[0] for line in out.splitlines()[:3]] == [
+        "PASS  affine",
+        "PASS  relu layer",
+        "PASS  softmax_loss",
+    ]
+    for old, new, cause in (
+        ("dout.sum(axis=0)", "dout.mean(axis=0)", "the bias gradient is a mean over the batch"),
+        ("dout * (x > 0)", "dout * (dout > 0)", "the ReLU gate is taken from the upstream gradient"),
+        ("dx / len(x)", "dx", "not divided by the number of examples N"),
+    ):
+        assert CS231N.count(old) == 1
+        code, out, _ = check(CS231N.replace(old, new))
+        assert code == 1 and cause in out and "1 failed" in out
+
+
+def test_a_call_that_does_not_fit_says_how_it_is_called(check):
+    code, out, _ = check(
+        "def linear_forward(x, W, b):\n    return x @ W + b, (x, W)\n"
+        "def linear_backward(dy, cache):\n    return dy @ cache[1].T, cache[0].T @ dy, dy.sum(0)\n"
+        "def softmax_cross_entropy_forward(logits, y):\n    return 0.0, y\n"
+    )
+    assert code == 1
+    assert "it is called as forward(x, W, b, unit_mask=..., keep_prob=..., weight_mask=...)" in out
+    assert "PAIRS = [linear_pair(affine_forward, affine_backward, name='affine', masked=False)]" in out
+    assert "it is called as forward(logits, labels=...)" in out
+    assert "layer_laws.py" not in out
 
 
 def test_a_wrong_gradient_is_named_and_located(check):

@@ -23,6 +23,10 @@ from numpynet.gradcheck.numeric import NumericGradient, numeric_gradient
 from numpynet.gradcheck.pairs import LayerPair
 from numpynet.gradcheck.zoo import EXPLANATIONS
 
+# Whose calls these are: where an exception comes from one of these folders, the call itself did not fit.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_CALLERS = (_HERE, os.path.join(os.path.dirname(_HERE), "conformance"))
+
 
 class Finding(Exception):
     """The first thing that is wrong with a layer; it ends the check."""
@@ -148,11 +152,16 @@ class Run:
         except (Exception, SystemExit) as error:
             message = f"{what} raised {type(error).__name__}: {error}"
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            if frame.filename != __file__:
+            if os.path.dirname(frame.filename) not in _CALLERS:
                 message += f" (line {frame.lineno} of {os.path.basename(frame.filename)})"
             elif isinstance(error, TypeError) and what.startswith("forward"):  # the call itself did not fit
                 arguments = [*self.pair.differentiable, *(f"{keyword}=..." for keyword in kwargs)]
                 message += f"; it is called as forward({', '.join(arguments)})"
+                if self.pair.name == "linear" and "_mask'" in str(error):
+                    message += (
+                        ". A layer without masks wants another name, and a line in the file: "
+                        "PAIRS = [linear_pair(affine_forward, affine_backward, name='affine', masked=False)]"
+                    )
             raise self.found(f"raised in {what}", message, status="error") from error
 
     def fresh(self, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
