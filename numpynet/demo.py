@@ -20,9 +20,10 @@ from numpynet import figures, report
 from numpynet.audit import audit_layers
 from numpynet.data import load_digits
 from numpynet.data.dataset import Dataset
-from numpynet.lottery.ticket_hunt import Level, hunt
+from numpynet.lottery.imp import TICKET, Arm, Monitored, iterative_pruning, magnitude_pruning, reinit
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
+from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.progress import Progress
 from numpynet.seeding import streams
@@ -43,6 +44,15 @@ class DropoutRun(NamedTuple):
     epochs: list[float]  # (S,)
     training: np.ndarray  # (S, R) accuracy on the training examples, in evaluation
     test: np.ndarray  # (S, R)
+
+
+class TicketLevel(NamedTuple):
+    """One density of the ticket experiment; a list holds one number for each replicate."""
+
+    density: float  # share of weights left
+    ticket: list[float]  # test accuracy of mask * theta_0, trained
+    reinit: list[float]  # test accuracy of mask * a fresh draw, trained
+    weight_mask: Parameters  # of all replicates
 
 
 def run_demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = print) -> bool:
@@ -122,21 +132,34 @@ def dropout_experiment(data: Dataset, seeds: list[int]) -> list[DropoutRun]:
     return runs
 
 
-def ticket_experiment(data: Dataset, seeds: list[int]) -> list[Level]:
+def ticket_experiment(data: Dataset, seeds: list[int]) -> list[TicketLevel]:
     """Prune, rewind, retrain, with the control beside it."""
     plan = TrainingPlan(
         epochs=TICKET_EPOCHS, batch_size=BATCH, optimizer=Adam(), schedule=TICKET_LR, evaluate_every=10**9
     )
-    progress = Progress("lottery ticket", 2 * (ROUNDS + 1))
-    levels = hunt(
+    per_training = plan.total_steps(len(data.train.x))
+    progress = Progress("lottery ticket", 2 * (ROUNDS + 1) * per_training)
+    levels: list[TicketLevel] = []
+    done = 0
+
+    def on_step(step: int) -> None:
+        nonlocal done
+        done += 1
+        progress.show(done, f"level {len(levels)} of {ROUNDS}")
+
+    for level in iterative_pruning(
         MLP(TICKET_SIZES),
         plan,
-        data,
+        data.train,
         seeds=seeds,
-        rate=RATE,
         rounds=ROUNDS,
-        on_training=lambda done, total: progress.show(done),
-    )
+        prune=magnitude_pruning(RATE),
+        controls={"reinit": reinit},
+        dense_controls=True,
+        trainer=Monitored(data.train, {"test": data.test}, on_step=on_step),
+    ):
+        ticket, control = level.trained[TICKET], level.trained[Arm("reinit")]
+        levels.append(TicketLevel(level.density, ticket.final("test"), control.final("test"), level.weight_mask))
     progress.close()
     return levels
 
@@ -175,7 +198,7 @@ def _dropout_remark(runs: list[DropoutRun]) -> str:
     )
 
 
-def _ticket_rows(levels: list[Level]) -> list[tuple[str, ...]]:
+def _ticket_rows(levels: list[TicketLevel]) -> list[tuple[str, ...]]:
     dense = np.array(levels[0].ticket)
     rows = []
     for level in levels:
@@ -193,7 +216,7 @@ def _ticket_rows(levels: list[Level]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _ticket_remark(levels: list[Level]) -> str:
+def _ticket_remark(levels: list[TicketLevel]) -> str:
     above = [
         f"{100 * level.density:.3g} %"
         for level in levels[1:]
@@ -205,7 +228,9 @@ def _ticket_remark(levels: list[Level]) -> str:
     )
 
 
-def _pictures(data: Dataset, runs: list[DropoutRun], levels: list[Level], seed: int) -> dict[str, tuple[bytes, str]]:
+def _pictures(
+    data: Dataset, runs: list[DropoutRun], levels: list[TicketLevel], seed: int
+) -> dict[str, tuple[bytes, str]]:
     """Return file name -> (PNG, caption)."""
     names = [f"keep_prob {run.keep_prob:g}" if run.keep_prob < 1 else "no dropout" for run in runs]
     curves = {name: (run.epochs, run.training, run.test) for name, run in zip(names, runs)}

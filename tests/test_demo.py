@@ -11,7 +11,6 @@ from numpynet import audit, demo
 from numpynet.cli import main
 from numpynet.data import load_digits
 from numpynet.demo import DropoutRun, run_demo
-from numpynet.lottery.ticket_hunt import Level
 from numpynet.statistics import t_interval
 from numpynet.training import begin
 from tests.test_report import Page
@@ -222,7 +221,7 @@ def levels_with(differences, n=8):
     spread = np.linspace(-0.01, 0.01, n)
     base = 0.9 + 0.02 * np.cos(np.arange(n))
     return [
-        Level(0.5**i, (base + difference + spread).tolist(), base.tolist(), None)
+        demo.TicketLevel(0.5**i, (base + difference + spread).tolist(), base.tolist(), None)
         for i, difference in enumerate(differences)
     ]
 

@@ -21,7 +21,7 @@ from numpynet.data.dataset import Dataset, Split
 from numpynet.equations.activations import relu, tanh
 from numpynet.equations.masks import prune_count, prune_lowest
 from numpynet.equations.targeted_dropout import targeted_weight_dropout_forward
-from numpynet.lottery.ticket_hunt import hunt
+from numpynet.lottery.imp import TICKET, Arm, iterative_pruning, magnitude_pruning, reinit
 from numpynet.network import MLP
 from numpynet.optimizers import Momentum
 from numpynet.parameters import Layout, Parameters
@@ -180,13 +180,26 @@ def _rounds() -> list[Check]:
 
 
 def _rewinding(rng: np.random.Generator) -> list[Check]:
-    """Two rounds of the hunt, and the same by hand: train, prune, back to mask * theta_0, train again."""
+    """Two rounds of iterative pruning, and the same by hand: train, prune, back to mask * theta_0, train again."""
     net = MLP((6, 8, 3), tanh, keep_prob=0.8)
     split = Split(*random_batch(rng, net, 60))
     data = Dataset("normal numbers", split, Split(*random_batch(rng, net, 40)), 3, None, "drawn for the audit")
     plan = TrainingPlan(epochs=1, batch_size=10, optimizer=Momentum(0.9), schedule=0.1, dtype="float64")
     seed, rate = int(rng.integers(2**31)), 0.4
-    levels = hunt(net, plan, data, seeds=[seed], rate=rate, rounds=2)
+    levels = list(
+        iterative_pruning(
+            net,
+            plan,
+            split,
+            seeds=[seed],
+            rounds=2,
+            prune=magnitude_pruning(rate),
+            controls={"reinit": reinit},
+            dense_controls=True,
+            monitors={"test": data.test},
+        )
+    )
+    arms = {arm: [level.trained[arm].final("test")[0] for level in levels] for arm in (TICKET, Arm("reinit"))}
 
     def trained(start: Parameters, weight_mask: Parameters | None) -> tuple[Parameters, float]:
         state = begin(net, plan, split, seed=seed, theta_0=start, weight_mask=weight_mask)
@@ -210,14 +223,14 @@ def _rewinding(rng: np.random.Generator) -> list[Check]:
     hunted = [level.weight_mask.replicate(0).vector for level in levels]
     return [
         identical("L4", "start of a ticket", "m theta_0", state.theta.vector, (ticket * theta_0).vector),
-        identical("L4", "masks of two rounds of the hunt", "train, prune, rewind, by hand", hunted, by_hand),
+        identical("L4", "masks of two rounds", "train, prune, rewind, by hand", hunted, by_hand),
         identical("L4", "accuracies of its tickets", "by hand",
-                  [level.ticket[0] for level in levels], [a for a, _ in accuracies]),
+                  arms[TICKET], [a for a, _ in accuracies]),
         identical("L4", "theta_0 after all trainings", "before", theta_0.vector, kept),
         identical("L5", "start of the control", "m theta_0', a fresh draw",
                   control.theta.vector, (ticket * fresh).vector),
-        identical("L5", "accuracies of the controls of the hunt", "by hand",
-                  [level.reinit[0] for level in levels], [a for _, a in accuracies]),
+        identical("L5", "accuracies of the controls", "by hand",
+                  arms[Arm("reinit")], [a for _, a in accuracies]),
         identical("L9", "training with m = 1", "training without a mask", masked_end.vector, dense_end.vector),
     ]  # fmt: skip
 

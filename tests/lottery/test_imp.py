@@ -1,4 +1,4 @@
-"""The hunt for a ticket: every training starts where it should, and differs from its control in nothing but the start."""
+"""Iterative magnitude pruning: every training starts where it should, and differs from its control in nothing but the start."""
 
 import math
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpynet.data import Dataset, Split, load_digits
 from numpynet.equations.activations import tanh
 from numpynet.initializers import he_uniform
-from numpynet.lottery import ticket_hunt
-from numpynet.lottery.ticket_hunt import hunt
+from numpynet.lottery import imp
+from numpynet.lottery.imp import TICKET, Arm, iterative_pruning, magnitude_pruning, reinit
 from numpynet.network import MLP
 from numpynet.optimizers import Adam, Decay, Momentum
 from numpynet.parameters import Parameters
@@ -34,10 +34,39 @@ PLAN = TrainingPlan(
 DATA = load_digits(dtype=np.float64)
 SEEDS = [4, 11]
 RATE, ROUNDS = 0.3, 3
+REINIT = Arm("reinit")
+
+
+class Row(NamedTuple):
+    """What the tests look at of a level."""
+
+    density: float
+    ticket: list
+    reinit: list
+    weight_mask: Parameters
+
+
+def hunt(net, plan, data, *, seeds, rate, rounds):
+    """The ladder with its first control at every level, the dense one too."""
+    levels = iterative_pruning(
+        net,
+        plan,
+        data.train,
+        seeds=seeds,
+        rounds=rounds,
+        prune=magnitude_pruning(rate),
+        controls={"reinit": reinit},
+        dense_controls=True,
+        monitors={"test": data.test},
+    )
+    return [
+        Row(level.density, *(level.trained[arm].final("test") for arm in (TICKET, REINIT)), level.weight_mask)
+        for level in levels
+    ]
 
 
 class Training(NamedTuple):
-    """One training of the hunt, as it began and as it ended."""
+    """One training of the ladder, as it began and as it ended."""
 
     given: Parameters  # theta_0 as it was handed in
     start: Parameters
@@ -50,7 +79,7 @@ class Training(NamedTuple):
 
 @pytest.fixture(scope="module")
 def recorded():
-    """A hunt whose trainings were watched: its levels, and the trainings in their order."""
+    """A ladder whose trainings were watched: its levels, and the trainings in their order."""
     trainings, unfinished = [], []
 
     def watched_begin(net, plan, train_split, **arguments):
@@ -70,14 +99,14 @@ def recorded():
         )
         return state
 
-    def watched_train(state, train_split, *, monitors):
-        for record in train(state, train_split, monitors=monitors):
+    def watched_train(state, train_split, **keywords):
+        for record in train(state, train_split, **keywords):
             yield record
         trainings.append(Training(*unfinished.pop(), state.theta.copy(), record.accuracy["test"]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ticket_hunt, "begin", watched_begin)
-        patch.setattr(ticket_hunt, "train", watched_train)
+        patch.setattr(imp, "begin", watched_begin)
+        patch.setattr(imp, "train", watched_train)
         levels = hunt(NET, PLAN, DATA, seeds=SEEDS, rate=RATE, rounds=ROUNDS)
     assert not unfinished
     assert len(trainings) == 2 * len(levels) == 2 * (ROUNDS + 1)
@@ -253,18 +282,27 @@ def test_the_data_are_not_written_to():
         assert bits(split.y) == bits(same.y)
 
 
-def test_every_training_is_announced():
+def test_every_training_is_handed_to_the_trainer_in_the_order_of_the_levels():
     seen = []
-    hunt(
+    plain = imp.Monitored(small_data(1).train, {})
+
+    def watching(training):
+        seen.append((training.level, str(training.arm)))
+        return plain(training)
+
+    levels = iterative_pruning(
         SMALL_NET,
         SMALL_PLAN,
-        small_data(1),
+        small_data(1).train,
         seeds=[3],
-        rate=0.4,
         rounds=2,
-        on_training=lambda done, total: seen.append((done, total)),
+        prune=magnitude_pruning(0.4),
+        controls={"reinit": reinit},
+        trainer=watching,
     )
-    assert seen == [(done, 6) for done in range(1, 7)]
+    assert not seen  # nothing runs before the first level is asked for
+    assert [[str(arm) for arm in level.trained] for level in levels] == [["ticket"]] + 2 * [["ticket", "reinit_0"]]
+    assert seen == [(0, "ticket"), *((n, arm) for n in (1, 2) for arm in ("ticket", "reinit_0"))]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +321,7 @@ def test_every_training_is_announced():
     ],
 )
 def test_wrong_input_is_refused_before_any_training(monkeypatch, wrong, error, message):
-    monkeypatch.setattr(ticket_hunt, "train", lambda *arguments, **keywords: pytest.fail("a training has begun"))
+    monkeypatch.setattr(imp, "train", lambda *arguments, **keywords: pytest.fail("a training has begun"))
     with pytest.raises(error, match=message):
         hunt(SMALL_NET, SMALL_PLAN, small_data(0), **{"seeds": [3], "rate": 0.2, "rounds": 1} | wrong)
 
