@@ -21,6 +21,9 @@ class Streams(NamedTuple):
     reinit: np.random.Generator  # fresh initial weights for the control of a ticket
     shuffle: np.random.Generator  # shuffled masks, the other control
     split: np.random.Generator  # validation split
+    permute: np.random.Generator  # the order of initial values, for controls that keep them
+    signs: np.random.Generator  # random signs and other choices of mask actions
+    supermask: np.random.Generator  # scores and samples of a mask that is learned
 
 
 def streams(seed: int) -> Streams:
@@ -40,9 +43,43 @@ def streams(seed: int) -> Streams:
     >>> streams(7).batches.permutation(5)
     array([3, 4, 0, 1, 2])
     """
+    return Streams(*(np.random.default_rng(child) for child in _children(seed)))
+
+
+def stream(seed: int, purpose: str, draw: int = 0) -> np.random.Generator:
+    """Return the stream of one purpose: ``streams(seed)`` has draw 0, and every other draw is independent of it.
+
+    A control is drawn several times, and two runs that share everything else need two orders of the examples; for that
+    each purpose has as many streams as one likes.
+
+    Parameters
+    ----------
+    seed : integer >= 0
+    purpose : a field of ``Streams``
+    draw : integer >= 0
+
+    Raises
+    ------
+    TypeError, ValueError
+        Seed or draw is not an integer >= 0, or there is no such purpose.
+
+    Examples
+    --------
+    >>> [stream(7, "batches", draw).permutation(5).tolist() for draw in range(2)]
+    [[3, 4, 0, 1, 2], [2, 1, 4, 3, 0]]
+    """
+    if purpose not in Streams._fields:
+        raise ValueError(f"there is no stream for {purpose!r}; there are {', '.join(Streams._fields)}")
+    if isinstance(draw, bool) or not isinstance(draw, (int, np.integer)) or draw < 0:
+        raise ValueError(f"draw is {draw!r}, but an integer >= 0 is needed")
+    child = _children(seed)[Streams._fields.index(purpose)]
+    return np.random.default_rng(child.spawn(int(draw))[-1] if draw else child)
+
+
+def _children(seed: int) -> list[np.random.SeedSequence]:
+    """One sequence for each purpose, in the order of ``Streams``."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed must be an integer >= 0, got {type(seed).__name__}: every run has to be repeatable")
     if seed < 0:
         raise ValueError(f"seed is {seed}, but an integer >= 0 is needed")
-    children = np.random.SeedSequence(int(seed)).spawn(len(Streams._fields))
-    return Streams(*(np.random.default_rng(child) for child in children))
+    return np.random.SeedSequence(int(seed)).spawn(len(Streams._fields))

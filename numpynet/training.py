@@ -30,7 +30,7 @@ from numpynet.network import MLP
 from numpynet.optimizers import OptimizerState, clip_global_norm, update
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
-from numpynet.seeding import streams
+from numpynet.seeding import stream, streams
 from numpynet.training_checks import check_data, own_mask, own_start
 
 Number = float | list  # a float, or a list of them for replicates
@@ -80,8 +80,10 @@ def begin(
     seed: int | Sequence[int] = 0,
     theta_0: Parameters | None = None,
     weight_mask: Parameters | None = None,
+    step: int = 0,
+    draw: int = 0,
 ) -> TrainingState:
-    """Prepare a training at step 0.
+    """Prepare a training, at step 0 unless another is asked for.
 
     Parameters
     ----------
@@ -91,11 +93,16 @@ def begin(
     theta_0 : initial parameters, copied; None draws them from the seed. With a weight mask the pruned weights start
         at 0 and all others at their value in theta_0, bit for bit (Equation (L4)).
     weight_mask : binary, of the form of theta, or None for a dense net; biases are never pruned
+    step : where in the plan to begin, 0 ... its last step. Schedules, the order of the examples and the dropout masks
+        are then those that a run from step 0 has there, to the bit; the optimizer starts afresh. See
+        ``numpynet.lottery.rewinding`` for what this is good for.
+    draw : which order of the examples and which dropout masks; 0 is that of every other run of this seed, 1, 2, ...
+        are others, for runs that differ in nothing else
 
     Raises
     ------
     TypeError, ValueError
-        The data, the mask or theta_0 do not fit the network; a batch is larger than the data.
+        The data, the mask or theta_0 do not fit the network; a batch is larger than the data; the plan has no such step.
 
     Examples
     --------
@@ -118,6 +125,11 @@ def begin(
     seeds = tuple(seed) if stacked else (seed,)
     if not seeds:
         raise ValueError("seed is empty: give one seed for each replicate")
+    total = plan.total_steps(n_train)
+    if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or not 0 <= step <= total:
+        raise ValueError(f"step is {step!r}, but the plan has the steps 0 ... {total}")
+    if step and theta_0 is None:
+        raise ValueError(f"step is {step}, but without theta_0 there are no parameters to begin with there: give those")
     runs = [streams(s) for s in seeds]
     seeds = tuple(int(s) for s in seeds)
     if theta_0 is None:
@@ -128,18 +140,22 @@ def begin(
     if weight_mask is not None:
         weight_mask = own_mask(net, weight_mask, dtype, theta.replicates)
         theta *= weight_mask
-    return TrainingState(
+    state = TrainingState(
         net=net,
         plan=plan,
         seed=seeds if stacked else seeds[0],
         theta=theta,
         weight_mask=weight_mask,
         optimizer=plan.optimizer.init(theta.vector),
-        batch_rngs=[run.batches for run in runs],
-        dropout_rngs=[run.dropout for run in runs],
+        batch_rngs=[stream(s, "batches", draw) for s in seeds],
+        dropout_rngs=[stream(s, "dropout", draw) for s in seeds],
         order=np.zeros((*theta.replicates, 0), np.intp),
         batch_loss_sum=np.zeros(theta.replicates),
     )
+    while state.step < step:  # the same numbers are drawn as in training, and thrown away
+        _draw_step(state, n_train)
+        state.step += 1
+    return state
 
 
 def train(
@@ -148,8 +164,9 @@ def train(
     *,
     monitors: Mapping[str, Split] | None = None,
     on_step: Callable[[int], None] | None = None,
+    until: int | None = None,
 ) -> Iterator[Record]:
-    """Train to the end of the plan, and yield a record at step 0, at every evaluation and at the last step.
+    """Train to the end of the plan, and yield a record at the start, at every evaluation and at the last step.
 
     The state moves on with the iteration; every yielded record is also in ``state.history``. Between two records it is
     whole: stop the iteration there, save it, or call ``train`` again to go on.
@@ -160,6 +177,8 @@ def train(
     train_split : the same examples as in ``begin``
     monitors : name -> split to evaluate for each record, for instance {"validation": ..., "test": ...}
     on_step : called with the number of completed steps after each of them, to show progress
+    until : stop when so many steps are completed, to look at the state there; call ``train`` again to go on. The run is
+        the same as without the stop.
 
     Raises
     ------
@@ -193,9 +212,9 @@ def train(
     every = plan.evaluate_every or per_epoch
     gradients = Parameters.zeros(net.layout, replicates=state.theta.replicates, dtype=dtype)
 
-    if state.step == 0 and not state.history:
+    if not state.history:
         yield _record(state, None, per_epoch, monitors)
-    while state.step < total:
+    while state.step < (total if until is None else min(until, total)):
         if state.weight_mask is not checked_mask:  # switched on by whoever watches
             checked_mask = state.weight_mask = _checked_mask(state)
         lr = _learning_rate(plan, state.step)
@@ -296,13 +315,8 @@ def _checked_mask(state: TrainingState) -> Parameters | None:
 def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: float) -> np.ndarray:
     """One step: batch, masks, forward, backward, update. Returns the loss of the batch, (...,)."""
     plan, theta = state.plan, state.theta
-    net = state.net if plan.keep_schedule is None else replace(state.net, keep_prob=plan.keep_schedule(state.step))
-    batch = _next_batch(state, len(train_split.x))  # (..., B)
-    if plan.loss.passes > 1:
-        batch = np.concatenate([batch] * plan.loss.passes, axis=-1)  # the same examples again, with masks of their own
+    net, batch, unit_masks = _draw_step(state, len(train_split.x))
     x, y = train_split.x[batch], train_split.y[batch]  # (..., B, d), (..., B)
-    has_noise = net.has_dropout or plan.keep_schedule is not None  # a schedule draws also where it keeps all
-    unit_masks = _draw_unit_masks(state, net, batch.shape[-1]) if has_noise else None
     logits, caches = net.forward(theta, x, weight_mask=state.weight_mask, unit_masks=unit_masks, trusted=True)
     loss, loss_cache = plan.loss.forward(logits, y)
     _check_loss(loss, caches, state)
@@ -312,6 +326,17 @@ def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: f
     update(theta, gradients, plan.optimizer, state.optimizer, lr, decay=plan.decay, weight_mask=state.weight_mask)
     state.step += 1
     return loss
+
+
+def _draw_step(state: TrainingState, n_train: int) -> tuple[MLP, np.ndarray, list[np.ndarray | None] | None]:
+    """All that is random in a step: the network of this step, the examples (..., B) and the unit masks."""
+    plan = state.plan
+    net = state.net if plan.keep_schedule is None else replace(state.net, keep_prob=plan.keep_schedule(state.step))
+    batch = _next_batch(state, n_train)
+    if plan.loss.passes > 1:
+        batch = np.concatenate([batch] * plan.loss.passes, axis=-1)  # the same examples again, with masks of their own
+    has_noise = net.has_dropout or plan.keep_schedule is not None  # a schedule draws also where it keeps all
+    return net, batch, _draw_unit_masks(state, net, batch.shape[-1]) if has_noise else None
 
 
 def _next_batch(state: TrainingState, n_train: int) -> np.ndarray:
