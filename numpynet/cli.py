@@ -13,12 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from numpynet import __version__
+from numpynet import __version__, threads
 from numpynet.commands import check, data, demo, dropout, train, verify
-
-# Small matrices do not gain from threads, they lose: two threads were measured up to 15 times slower. Whoever has
-# large nets sets the variables, which then win. They must be set before NumPy is imported.
-_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     options = build_parser().parse_args(arguments)
-    for variable in _THREAD_VARIABLES:
-        os.environ.setdefault(variable, "1")
+    too_late = "numpy" in sys.modules
+    chosen = threads.set_default()  # NumPy reads it when it is imported
+    if options.verbose:
+        late = "; NumPy was imported before, so it does not know of the defaults" if too_late and chosen else ""
+        print(f"numpynet: {threads.description(chosen)}{late}", file=sys.stderr)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write "±" shows "?", and the run goes on
     try:
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         return _fail(options, MemoryError(f"there is not enough memory: {error}; smaller sizes or batches may fit"), 1)
-    except ArithmeticError as error:
+    except (ArithmeticError, RuntimeError) as error:  # a training that diverged, workers that died
         return _fail(options, error, 1)
     except (ValueError, TypeError, OSError) as error:
         return _fail(options, error, 2)
@@ -75,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"numpynet {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
+    parser.add_argument("--verbose", action="store_true", help="say how many threads are used, and why, on stderr")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (demo, train, verify, check, dropout, data):
         command.add_parser(commands)

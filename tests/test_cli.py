@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import numpynet
-from numpynet import audit
+from numpynet import audit, threads
 from numpynet.cli import build_parser, main
 from numpynet.commands.train import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULES
 from numpynet.equations import activations
@@ -131,6 +131,26 @@ def test_one_thread_unless_the_user_says_otherwise(numpynet_says, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     numpynet_says("data", "list")
     assert (os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("2", "1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({}, ["1 (default)"] * 4),
+        ({"OPENBLAS_NUM_THREADS": "2"}, ["2 (as you set it)", *["1 (default)"] * 3]),
+        # OMP_NUM_THREADS alone means every library: a default of ours in a variable that goes before it would undo it.
+        ({"OMP_NUM_THREADS": "3"}, ["3 (default)", "3 (default)", "3 (as you set it)", "3 (default)"]),
+    ],
+)
+def test_verbose_says_how_many_threads_there_are(tmp_path, monkeypatch, setting, expected):
+    for name in threads.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    done = numpynet_process("--verbose", "data", "list", cwd=tmp_path)
+    settings = ", ".join(f"{name}={value}" for name, value in zip(threads.VARIABLES, expected))
+    assert done.stderr == f"numpynet: threads of matrix products: {settings}\n"
+    assert numpynet_process("data", "list", cwd=tmp_path).stderr == ""
 
 
 # ---- commands that do well ------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ PACKAGE = ROOT / "numpynet"
 # numpynet that stands in no row has no place yet: give it one.
 FLOORS = [
     ["equations"],
-    ["fields", "storage", "seeding", "statistics", "progress"],
+    ["fields", "storage", "seeding", "statistics", "progress", "threads"],
+    ["parallel"],
     ["data"],
     ["parameters"],
     ["optimizers", "initializers", "schedules", "layer_rules"],
@@ -49,6 +50,7 @@ OUTSIDE = {"numpy", "matplotlib"}
 OUTSIDE_OF = {
     Path("equations"): {"numpy"},
     Path("classifier.py"): {"numpy", "sklearn"},
+    Path("parallel.py"): {"distributed"},
     Path("conformance"): {"numpy", "pytest", "hypothesis"},
 }
 
