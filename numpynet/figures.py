@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people with colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+# How every picture looks. A script that draws with pyplot begins with plt.rcParams.update(STYLE).
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.prop_cycle": f"cycler(color={list(COLOURS)})",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 120,
+    "figure.figsize": (5.2, 3.6),
+    "grid.color": "0.9",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+}
+
 
 def new_figure(columns: int = 1, *, width: float = 5.2, height: float = 3.6) -> tuple[Figure, np.ndarray]:
     """Return a figure with a row of axes, styled alike everywhere.
@@ -30,14 +45,12 @@ def new_figure(columns: int = 1, *, width: float = 5.2, height: float = 3.6) -> 
     >>> len(axes)
     2
     """
+    import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * columns, height), layout="constrained", dpi=120)
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(True, color="0.9", linewidth=0.8)
-        ax.set_axisbelow(True)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width * columns, height))
+        axes = figure.subplots(1, columns, squeeze=False)[0]
     return figure, axes
 
 
