@@ -36,6 +36,7 @@ FLOORS = [
     ["lottery"],
     ["conformance"],
     ["figures", "report"],
+    ["classroom"],
     ["audit", "train_run", "experiments", "check_run", "mutants_run"],
     ["demo"],
     ["commands"],

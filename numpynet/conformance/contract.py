@@ -59,6 +59,7 @@ class Subject(NamedTuple):
     functions: Mapping[str, Callable]
     optimizers: tuple[str | None, ...] = (None,)  # what begin_ticket can be asked for
     pairs: tuple[LayerPair, ...] = ()  # layers that are in no contract, made with numpynet.gradcheck
+    trusted: bool = True  # False for graded work: gradients are those of the law, not of a forward that could lie
 
     @property
     def layers(self) -> Layers:

@@ -42,6 +42,7 @@ class LayerPair(NamedTuple):
     may_share: bool = False  # whether a gradient may be a view of dy (the identity) ...
     whole: bool = False  # a whole network: read from the loss backwards, in stages 5 and 6 instead of 4
     decay: str | None = None  # of a network: the constant that holds the weight decay; stage 5 sets it to 0
+    numeric_law: bool = False  # differentiate law instead of forward: for code that may lie to a numeric derivative
 
     def gradient_names(self) -> list[str]:
         """Return d + name for each array."""

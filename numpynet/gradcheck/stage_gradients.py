@@ -116,11 +116,11 @@ def direction_error(run: Run, name: str) -> float:
     x, g = run.inputs.arrays[name], run.gradients[run.pair.differentiable.index(name)]
     v = run.rng.standard_normal(x.shape)
     try:
-        Jv = complex_direction(lambda z: np.asarray(run.forward(**{name: z})[0]), x, v)
+        Jv = complex_direction(lambda z: run.value(**{name: z}), x, v)
     except Finding:
         return np.inf
     u = v * (CENTRAL_STEP / np.linalg.norm(v))  # short, so that hardly a unit crosses its kink
-    ends = [np.asarray(run.forward(**{name: x + sign * u})[0]) for sign in (1, -1)]
+    ends = [run.value(**{name: x + sign * u}) for sign in (1, -1)]
     difference = (ends[0] - ends[1]) * (np.linalg.norm(v) / (2 * CENTRAL_STEP))
     rounding = 1e-8 * np.linalg.norm(run.y) * np.linalg.norm(v)
     if not np.linalg.norm(difference - Jv) <= 1e-4 * np.linalg.norm(difference) + rounding:

@@ -1,0 +1,1 @@
+"""The assignments, a module each; ``ASSIGNMENT`` is the record of it (``numpynet.classroom.task``)."""
