@@ -24,6 +24,7 @@ from numpynet.equations import dropout, ensemble, keep_schedules, logistic, mask
 from numpynet.equations.alpha_dropout import alpha_dropout_scale
 from numpynet.equations.selu import selu
 from numpynet.gradcheck.numeric import complex_step
+from numpynet.lottery import rewinding
 from numpynet.parameters import Parameters
 from tests.strategies import seeds
 from tests.test_equation_book import BOOK, NOT_YET, read_book
@@ -530,6 +531,12 @@ def compact_without_folding(net, theta, mask):
     return small
 
 
+def begun_at_step_0(*args, step=0, **kwargs):
+    state = training.begin(*args, **kwargs)
+    state.step = step
+    return state
+
+
 def synflow_without_what_comes_in(theta, weight_mask=None):
     scores = pruning.synflow(theta, weight_mask)
     scores["W2"] = np.abs(theta["W2"] if weight_mask is None else (theta * weight_mask)["W2"])
@@ -721,6 +728,15 @@ PARTS = {
         "targeted dropout that keeps a candidate": ({"targeted_weight_dropout_forward": given(targeted.targeted_weight_dropout_forward, drop_prob=0.9)}, {"L12"}),
         "effective means alive": ({"effective_mask": lambda mask: mask}, {"L19"}),
         "effective density of all": ({"effective_density": pruning.weight_density}, {"L19"}),
+    },
+    "rewinding": {
+        "late rewinding to the end": ({"rewind_point": lambda state: rewinding.RewindPoint(4, state.theta, state.optimizer.slots, 4)}, {"L14"}),
+        "the order begins anew": ({"numpynet.lottery.rewinding.begin": begun_at_step_0}, {"L14", "L15", "L16"}),
+        "a memory that is not masked": ({"numpynet.optimizers.OptimizerState.impose": lambda self, mask: None}, {"L14"}),
+        "a memory that is lost": ({"numpynet.lottery.rewinding._remember": lambda state, point: None}, {"L14"}),
+        "a start that is not masked": ({"numpynet.lottery.rewinding.begin": given(training.begin, weight_mask=None)}, {"L14", "L15", "L16"}),
+        "fine-tuning by the schedule": ({"FineTune": lambda steps: rewinding.LearningRate(9 - steps)}, {"L16"}),
+        "the last learning rate for all": ({"LearningRate": lambda step: rewinding.FineTune(9 - step)}, {"L15", "L16"}),
     },
 }  # fmt: skip
 

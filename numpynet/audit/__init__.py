@@ -17,6 +17,7 @@ from numpynet.audit.layers import audit_layers
 from numpynet.audit.mask_training import audit_mask_training
 from numpynet.audit.masks import audit_masks
 from numpynet.audit.pruning import audit_pruning
+from numpynet.audit.rewinding import audit_rewinding
 from numpynet.audit.sparse_training import audit_sparse_training
 from numpynet.audit.tickets import audit_tickets
 from numpynet.audit.training import audit_training
@@ -35,6 +36,7 @@ _PARTS = (
     audit_pruning,
     audit_sparse_training,
     audit_tickets,
+    audit_rewinding,
 )
 
 

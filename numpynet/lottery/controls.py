@@ -15,7 +15,8 @@
 All keep the number of weights of each layer (the two of the last but one line that of the net), and train in the order
 and for the time of the ticket. All are pure: what they are given does not change. A function that draws takes a
 generator, or a list of R of them for R replicates, and replicate r is then what its own generator alone would give.
-``control_rngs`` makes them from seeds, as often as one likes.
+``control_rngs`` makes them from seeds, as often as one likes. A permutation that changes nothing is drawn again, as long
+as there is another: a control that is the ticket shows nothing.
 """
 
 from __future__ import annotations
@@ -117,8 +118,7 @@ def reshuffled(theta_0: Parameters, weight_mask: Parameters, rng: Generators) ->
 def shuffled_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     """Permute the mask within each layer, each layer by a permutation of its own.   Equation (L5)
 
-    A layer that comes out as it went in is drawn again, unless it is all 0 or all 1: a control that is the ticket shows
-    nothing.
+    Every layer that is not all 0 or all 1 really changes.
 
     Examples
     --------
@@ -241,13 +241,13 @@ def _broadcast(parameters: Parameters, replicates: tuple[int, ...]) -> Parameter
 def _permute_values(rng: np.random.Generator, theta: Parameters) -> None:
     for name in theta.layout.weight_names:
         flat = theta[name].reshape(-1)
-        flat[...] = rng.permutation(flat)
+        flat[...] = _other_order(rng, flat)
 
 
 def _permute_survivors(rng: np.random.Generator, theta: Parameters, weight_mask: Parameters) -> None:
     for name in theta.layout.weight_names:
         alive = weight_mask[name] == 1
-        theta[name][alive] = rng.permutation(theta[name][alive])
+        theta[name][alive] = _other_order(rng, theta[name][alive])
 
 
 def _shuffle_layers(rng: np.random.Generator, mask: Parameters) -> None:

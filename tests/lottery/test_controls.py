@@ -150,6 +150,7 @@ def test_permuted_weights_are_the_same_values_elsewhere(seed):
 
 
 @pytest.mark.equation("L5")
+@example(seed=1778, density=0.2)  # two survivors: half of all permutations change nothing
 @given(seeds, densities)
 def test_reshuffled_weights_are_the_survivors_among_themselves(seed, density):
     theta_0, mask = theta_of(seed), mask_of(seed, density)
@@ -158,7 +159,7 @@ def test_reshuffled_weights_are_the_survivors_among_themselves(seed, density):
         alive = mask[name] == 1
         assert np.sort(new[name][alive]).tolist() == np.sort(theta_0[name][alive]).tolist()
         assert np.array_equal(new[name][~alive], theta_0[name][~alive])
-    assert not np.array_equal(new["W1"], theta_0["W1"])
+        assert alive.sum() == 1 or not np.array_equal(new[name], theta_0[name])
 
 
 @pytest.mark.equation("L5")
