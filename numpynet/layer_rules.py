@@ -55,8 +55,13 @@ def plain_layer() -> LayerRule:
     return LayerRule("plain", None, partial(_linear, keep_prob=1.0), linear_backward, binary=True)
 
 
-def unit_dropout(keep_prob: float) -> LayerRule:
+def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
     """Return the rule of dropout on the input of a layer, inverted: z = (D * x / q)(M * W) + b.   Equation (B1)
+
+    Parameters
+    ----------
+    keep_prob : q in (0, 1], with which a unit stays
+    shared : True draws one mask for the batch; the mean gradient is the same, its variance is not (Equation (D8))
 
     Examples
     --------
@@ -65,8 +70,9 @@ def unit_dropout(keep_prob: float) -> LayerRule:
     (5, 3)
     """
     q = check_keep_prob(keep_prob)
-    sample = partial(_sample_units, keep_prob=q)
-    return LayerRule(f"unit_dropout({q})", sample, partial(_linear, keep_prob=q), linear_backward, binary=True)
+    sample = partial(_sample_units, keep_prob=q, shared=shared)
+    name = f"unit_dropout({q}, shared=True)" if shared else f"unit_dropout({q})"
+    return LayerRule(name, sample, partial(_linear, keep_prob=q), linear_backward, binary=True)
 
 
 def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
@@ -146,7 +152,9 @@ def targeted_weight_dropout(target_share: float, drop_prob: float) -> LayerRule:
     sample = _sample_for_weights
     settings = _targeted_settings(target_share, drop_prob)
     forward = partial(targeted.targeted_weight_dropout_forward, **settings)
-    return LayerRule(f"targeted_weight_dropout({settings})", sample, forward, targeted.targeted_weight_dropout_backward)
+    return LayerRule(
+        f"targeted_weight_dropout({_listed(settings)})", sample, forward, targeted.targeted_weight_dropout_backward
+    )
 
 
 def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
@@ -161,7 +169,11 @@ def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
     settings = _targeted_settings(target_share, drop_prob)
     forward = partial(targeted.targeted_unit_dropout_forward, **settings)
     return LayerRule(
-        f"targeted_unit_dropout({settings})", sample, forward, targeted.targeted_unit_dropout_backward, on_outputs=True
+        f"targeted_unit_dropout({_listed(settings)})",
+        sample,
+        forward,
+        targeted.targeted_unit_dropout_backward,
+        on_outputs=True,
     )
 
 
@@ -181,8 +193,9 @@ def standout(alpha: float = 1.0, beta: float = 0.0) -> LayerRule:
 # The functions that the rules bind stand at the top level, so that a network can be pickled and sent to other processes.
 
 
-def _sample_units(rng, batch_shape, d_in, d_out, *, dtype, keep_prob):
-    return sample_mask(rng, (*batch_shape, d_in), keep_prob, dtype=dtype)
+def _sample_units(rng, batch_shape, d_in, d_out, *, dtype, keep_prob, shared=False):
+    *lead, n = batch_shape
+    return sample_mask(rng, (*lead, 1 if shared else n, d_in), keep_prob, dtype=dtype)
 
 
 def _sample_connections(rng, batch_shape, d_in, d_out, *, dtype, keep_prob, shared):
@@ -226,3 +239,7 @@ def _targeted_settings(target_share: float, drop_prob: float) -> dict[str, float
         "target_share": targeted.check_share(target_share, "target_share"),
         "drop_prob": targeted.check_share(drop_prob, "drop_prob"),
     }
+
+
+def _listed(settings: dict[str, float]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())

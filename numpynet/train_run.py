@@ -10,18 +10,15 @@ import csv
 import io
 import json
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from numpynet import initializers, optimizers, report, schedules
+from numpynet import report, train_choices
 from numpynet.checkpoints import load_checkpoint, save_checkpoint
 from numpynet.data import load_digits, load_mnist, load_mnist1d, split_validation
 from numpynet.data.dataset import Dataset, Split
-from numpynet.equations import activations
 from numpynet.network import MLP
-from numpynet.optimizers import Decay
 from numpynet.plan import TrainingPlan
 from numpynet.progress import Progress
 from numpynet.seeding import streams
@@ -40,7 +37,7 @@ def run_train(options: Namespace) -> int:
     TrainingDiverged
         The loss is no longer finite; checkpoint and history hold what was recorded before.
     """
-    _check_options(options)
+    train_choices.check_options(options)
     data, train_split, monitors = _load(options)
     sizes = options.sizes or (train_split.x.shape[1], 100, data.n_classes)
     if sizes[0] != train_split.x.shape[1] or sizes[-1] != data.n_classes:
@@ -48,10 +45,8 @@ def run_train(options: Namespace) -> int:
             f"--sizes {'-'.join(map(str, sizes))} does not fit {data.name}: "
             f"it has {train_split.x.shape[1]} inputs and {data.n_classes} classes"
         )
-    if len(sizes) == 2 and isinstance(options.keep_prob, float) and options.keep_prob < 1:
-        raise ValueError(f"--keep-prob {options.keep_prob:g} is for the hidden layers, but this network has none")
-    net = MLP(sizes, activation=getattr(activations, options.activation), keep_prob=options.keep_prob)
-    plan = _plan(options, len(train_split.x))
+    plan = train_choices.plan_of(options, len(train_split.x))
+    net = train_choices.network_of(options, sizes)
     seed = options.seed[0] if len(options.seed) == 1 else tuple(options.seed)
     checkpoint = options.out / "checkpoint.npz"
 
@@ -74,6 +69,7 @@ def run_train(options: Namespace) -> int:
             (options.out / name).unlink(missing_ok=True)
     write_text(options.out / "settings.json", json.dumps(_settings(options, data, net, plan), indent=2) + "\n")
 
+    _say_noise(net, plan)
     total = plan.total_steps(len(train_split.x))
     progress = Progress("training", total)
     try:
@@ -85,31 +81,10 @@ def run_train(options: Namespace) -> int:
     finally:  # a run that diverges, or is interrupted, keeps what it recorded
         progress.close()
         _write_history(options.out / "history.csv", state, list(monitors))
-    save_arrays(
-        options.out / "weights.npz", dict(state.theta.items()), kind="weights", metadata={"sizes": list(net.sizes)}
-    )
+    save_arrays(options.out / "weights.npz", dict(state.theta.items()), kind="weights", metadata=_network_settings(net))
     _say_results(state, list(monitors))
     print(f"run folder: {options.out}")
     return 0
-
-
-def _check_options(options: Namespace) -> None:
-    """Raise if an option would be without effect, or if the same run would be counted twice."""
-    for name, value, fits, needed in (
-        ("--momentum", options.momentum, ("momentum", "nesterov"), options.optimizer),
-        ("--decay-every", options.decay_every, ("step",), options.schedule),
-        ("--decay-factor", options.decay_factor, ("step", "exponential"), options.schedule),
-    ):
-        if value is not None and needed not in fits:
-            raise ValueError(f"{name} is for {' and '.join(fits)}; it would have no effect on {needed}")
-    if options.schedule == "step" and options.decay_every is None:
-        raise ValueError("--schedule step needs --decay-every STEPS")
-    if options.data_folder is not None and options.data != "mnist":
-        raise ValueError(f"--data-folder is for mnist; {options.data} needs no files")
-    if len(set(options.seed)) < len(options.seed):
-        raise ValueError(
-            f"--seed {' '.join(map(str, options.seed))} names a seed twice: replicates must be independent"
-        )
 
 
 def _load(options: Namespace) -> tuple[Dataset, Split, dict[str, Split]]:
@@ -129,62 +104,14 @@ def _load(options: Namespace) -> tuple[Dataset, Split, dict[str, Split]]:
     return data, train_split, monitors
 
 
-def _plan(options: Namespace, n_train: int) -> TrainingPlan:
-    """Turn names into records; the command line is the only place where a string chooses."""
-    adaptive = options.optimizer in ("rmsprop", "adam", "adamw")
-    lr = options.lr if options.lr is not None else (1e-3 if adaptive else 0.1)
-    momentum = 0.9 if options.momentum is None else options.momentum
-    optimizer = {
-        "sgd": optimizers.SGD(),
-        "momentum": optimizers.Momentum(momentum),
-        "nesterov": optimizers.Nesterov(momentum),
-        "rmsprop": optimizers.RMSProp(),
-        "adam": optimizers.Adam(),
-        "adamw": optimizers.Adam(),
-    }[options.optimizer]
-    decoupled = options.optimizer == "adamw"
-    decay = Decay(
-        coupled=0.0 if decoupled else options.weight_decay,
-        decoupled=options.weight_decay if decoupled else 0.0,
-        max_norm=options.max_norm,
-    )
-    epochs = 10 if options.epochs is None and options.steps is None else options.epochs
-    plan = TrainingPlan(
-        epochs=epochs,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        optimizer=optimizer,
-        schedule=schedules.Constant(lr),
-        decay=decay,
-        evaluate_every=options.evaluate_every,
-        initializer=getattr(initializers, options.initializer),
-        dtype=options.dtype,
-    )
-    total = plan.total_steps(n_train)
-    if not 0 <= options.warmup < total:
-        raise ValueError(f"--warmup is {options.warmup}, but 0 <= warm-up < {total}, the steps of the run, is needed")
-    factor = 0.1 if options.decay_factor is None else options.decay_factor
-    schedule: schedules.Schedule = plan.schedule
-    if options.schedule == "cosine":
-        schedule = schedules.Cosine(lr, steps=total - options.warmup)
-    elif options.schedule == "step":
-        schedule = schedules.Step(lr, factor, options.decay_every)
-    elif options.schedule == "exponential":
-        schedule = schedules.Exponential(lr, factor ** (1 / total))  # falls to the factor over the whole run
-    if options.warmup:
-        schedule = schedules.Warmup(options.warmup, schedule)
-    return replace(plan, schedule=schedule)
-
-
 def _settings(options: Namespace, data: Dataset, net: MLP, plan: TrainingPlan) -> dict[str, object]:
     """What was set, as text and numbers that are the same whenever it is run."""
     return {
         "data": data.name,
         "source": data.source,
         "validation": options.validation,
-        "sizes": list(net.sizes),
-        "activation": net.activation.name,
-        "keep_probs": list(net.keep_probs),
+        **_network_settings(net),
+        "keep_schedule": repr(plan.keep_schedule),
         "initializer": options.initializer,
         "optimizer": repr(plan.optimizer),
         "schedule": repr(plan.schedule),
@@ -198,6 +125,28 @@ def _settings(options: Namespace, data: Dataset, net: MLP, plan: TrainingPlan) -
         "seed": options.seed,
         "versions": report.versions(),
     }
+
+
+def _network_settings(net: MLP) -> dict[str, object]:
+    """What one has to know to use the weights: kinds of dropout also differ in evaluation."""
+    return {
+        "sizes": list(net.sizes),
+        "activation": net.activation.name,
+        "keep_probs": list(net.keep_probs),
+        "rules": [rule.name for rule in net.layer_rules],
+    }
+
+
+def _say_noise(net: MLP, plan: TrainingPlan) -> None:
+    """Say what is random while the net is trained, and where."""
+    if plan.keep_schedule is not None:
+        noise = f"hidden units, keep_prob {plan.keep_schedule}"
+    elif net.has_dropout:
+        noisy = [(n, rule.name) for n, rule in enumerate(net.layer_rules, start=1) if rule.sample is not None]
+        noise = "; ".join(f"layer {n} {name}" for n, name in noisy)
+    else:
+        return
+    print(f"dropout: {noise}" + (f"; loss {plan.loss.name}" if plan.loss.passes > 1 else ""))
 
 
 def _line(record: Record, total: int) -> str:

@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 
 import numpynet
-from numpynet import audit, threads
+from numpynet import audit, equations, threads
 from numpynet.cli import build_parser, main
 from numpynet.commands.train import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULES
-from numpynet.equations import activations
 from numpynet.storage import save_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +116,7 @@ def test_the_list_of_imports_would_show_numpy(tmp_path):
 
 
 def test_what_can_be_chosen_exists():
-    assert all(getattr(activations, name).name == name for name in ACTIVATIONS)
+    assert all(getattr(equations, name).name == name for name in ACTIVATIONS)
     from numpynet import initializers
 
     assert all(callable(getattr(initializers, name)) for name in INITIALIZERS)

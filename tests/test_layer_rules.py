@@ -32,6 +32,7 @@ from numpynet.training import begin, train
 RULES = [
     plain_layer(),
     unit_dropout(0.8),
+    unit_dropout(0.8, shared=True),
     dropconnect(0.7),
     dropconnect(0.7, shared=True),
     gaussian_dropout(0.6),

@@ -214,7 +214,12 @@ def test_the_history_has_a_line_for_each_record_and_seed(train, tmp_path):
 def test_the_weights_are_those_of_the_last_line(train, tmp_path, dtype):
     train("--sizes", "64-12-10", "--epochs", 2, "--keep-prob", 0.8, "--seed", 4, 6, "--dtype", dtype)
     arrays, metadata = load_arrays(tmp_path / "run" / "weights.npz", kind="weights")
-    assert metadata == {"sizes": [64, 12, 10]}
+    assert metadata == {
+        "sizes": [64, 12, 10],
+        "activation": "relu",
+        "keep_probs": [None, 0.8],
+        "rules": ["plain", "unit_dropout(0.8)"],
+    }
     assert {name: (a.shape, a.dtype.name) for name, a in arrays.items()} == {
         "W1": ((2, 64, 12), dtype),
         "b1": ((2, 12), dtype),
@@ -255,6 +260,8 @@ def test_the_settings_say_all_and_are_the_same_whenever_it_is_run(train, tmp_pat
         "sizes": [64, 20, 10],
         "activation": "tanh",
         "keep_probs": [0.9, 0.7],
+        "rules": ["unit_dropout(0.9)", "unit_dropout(0.7)"],
+        "keep_schedule": "None",
         "initializer": "he_uniform",
         "schedule": "Warmup(steps=10, base=Cosine(lr=0.001, steps=16, lr_min=0.0))",  # 26 steps in all
         "decay": "Decay(coupled=0.001, decoupled=0.0, max_norm=3.0)",

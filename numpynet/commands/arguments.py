@@ -49,6 +49,23 @@ def positive(text: str) -> int:
     return value
 
 
+def finite(text: str) -> float:
+    """Return a finite number.
+
+    Examples
+    --------
+    >>> finite("-0.5")
+    -0.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text}")
+    return value
+
+
 def positive_float(text: str) -> float:
     """Return a finite number > 0.
 
@@ -57,12 +74,23 @@ def positive_float(text: str) -> float:
     >>> positive_float("0.5")
     0.5
     """
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < value < math.inf:
+    value = finite(text)
+    if value <= 0:
         raise argparse.ArgumentTypeError(f"must be a finite number > 0, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """Return a share or a probability above 0, up to 1.
+
+    Examples
+    --------
+    >>> share("0.75")
+    0.75
+    """
+    value = finite(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie in (0, 1], got {text}")
     return value
 
 

@@ -107,7 +107,7 @@ def r_drop_loss(weight: float) -> Loss:
         dlogits = softmax_cross_entropy_backward(dloss[..., None] / 2, ce_cache)  # (..., 2, N, K)
         return dlogits + np.stack(r_drop_backward(dloss * weight, r_cache), axis=-3)
 
-    return Loss(f"r_drop({weight:g})", forward, backward)
+    return Loss(f"r_drop({weight!r})", forward, backward)
 
 
 def r_drop(weight: float) -> Loss:
