@@ -111,6 +111,22 @@ def folder(text: str) -> Path:
     return path
 
 
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add --workers and --scheduler, which say where independent tasks run; see ``numpynet.parallel``."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=positive,
+        default=1,
+        help="processes, one thread each; the results are the same for any number (default: %(default)s)",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run on the workers of this Dask scheduler, tcp://10.0.0.1:8786 for instance",
+    )
+
+
 def sizes(text: str) -> tuple[int, ...]:
     """Return the sizes of a network, such as 784-300-100-10.
 

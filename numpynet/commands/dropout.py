@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from numpynet.commands.arguments import folder, positive, seed
+from numpynet.commands.arguments import add_places, folder, positive, seed
 
 
 def add_parser(commands) -> None:
@@ -28,6 +28,7 @@ def add_parser(commands) -> None:
         default=Path("runs/dropout"),
         help="each experiment writes a folder in it (default: %(default)s)",
     )
+    add_places(parser)
     parser.set_defaults(run=_run_dropout)
 
 

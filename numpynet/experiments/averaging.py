@@ -7,14 +7,14 @@ which stands for the normalised geometric mean. That mean over the same T masks 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from numpynet.equations.losses import log_softmax
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, direction, paired, train_stack
+from numpynet.experiments.setup import Setup, Steps, direction, measure_each, paired, train_stack
 from numpynet.figures import COLOURS, band, new_figure
 from numpynet.seeding import streams
 from numpynet.statistics import t_interval
@@ -72,7 +72,12 @@ def compare(setup: Setup, seeds: Sequence[int], keep_prob: float, counts: Sequen
 
 
 def report(
-    setup: Setup, seeds: Sequence[int], *, keep_probs: Sequence[float] = KEEP_PROBS, counts: Sequence[int] = COUNTS
+    setup: Setup,
+    seeds: Sequence[int],
+    *,
+    keep_probs: Sequence[float] = KEEP_PROBS,
+    counts: Sequence[int] = COUNTS,
+    where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run ``compare`` for each keep probability, and say from which T on averaging is told apart from one pass.
 
@@ -83,9 +88,7 @@ def report(
     >>> [row[1] for row in outcome.tables[0].rows]
     ['weight scaling', '1', '2']
     """
-    steps = Steps("averaging", len(keep_probs) * setup.steps)
-    found = [compare(setup, seeds, keep_prob, counts, steps) for keep_prob in keep_probs]
-    steps.close()
+    found = measure_each(compare, [(setup, seeds, q, counts) for q in keep_probs], "averaging", setup.steps, where)
     return Report(
         title="One pass or many?",
         question="How many random subnetworks must be averaged to be as good as one pass with scaled weights?",

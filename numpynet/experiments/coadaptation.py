@@ -13,8 +13,8 @@ First-layer features are shown as pictures where the examples are pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from numpynet.data.dataset import Split
 from numpynet.equations.losses import softmax_cross_entropy_forward
 from numpynet.equations.masks import sample_mask
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, accuracies, direction, paired, train_stack
+from numpynet.experiments.setup import Setup, Steps, accuracies, direction, measure_each, paired, train_stack
 from numpynet.experiments.sparsity import hidden_activations
 from numpynet.figures import COLOURS, new_figure
 from numpynet.network import MLP
@@ -138,7 +138,13 @@ def measure(setup: Setup, seeds: Sequence[int], keep_prob: float, steps: Steps) 
     )
 
 
-def report(setup: Setup, seeds: Sequence[int], *, keep_probs: Sequence[float] = KEEP_PROBS) -> Report:
+def report(
+    setup: Setup,
+    seeds: Sequence[int],
+    *,
+    keep_probs: Sequence[float] = KEEP_PROBS,
+    where: Mapping[str, Any] | None = None,
+) -> Report:
     """Run ``measure`` for each keep probability, the first being the reference, and compare.
 
     Examples
@@ -148,9 +154,7 @@ def report(setup: Setup, seeds: Sequence[int], *, keep_probs: Sequence[float] = 
     >>> [row[:2] for row in outcome.tables[0].rows]
     [('1', '1'), ('1', '0.8'), ('2', '1'), ('2', '0.8')]
     """
-    steps = Steps("co-adaptation", len(keep_probs) * setup.steps)
-    found = [measure(setup, seeds, keep_prob, steps) for keep_prob in keep_probs]
-    steps.close()
+    found = measure_each(measure, [(setup, seeds, q) for q in keep_probs], "co-adaptation", setup.steps, where)
     return Report(
         title="Do units rely on each other less?",
         question="Are hidden units less correlated, and is the loss of a unit cheaper, when the net was trained with "

@@ -6,14 +6,14 @@ The subsets are nested and all replicates share them, so the intervals do not co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from numpynet.data.dataset import Split
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, accuracies, direction, paired, train_stack
+from numpynet.experiments.setup import Setup, Steps, accuracies, direction, measure_each, paired, train_stack
 from numpynet.figures import COLOURS, band, new_figure
 from numpynet.statistics import t_interval
 
@@ -35,7 +35,12 @@ class Point(NamedTuple):
 
 
 def gains(
-    setup: Setup, seeds: Sequence[int], *, sizes: Sequence[int] = SIZES, keep_probs: Sequence[float] = KEEP_PROBS
+    setup: Setup,
+    seeds: Sequence[int],
+    *,
+    sizes: Sequence[int] = SIZES,
+    keep_probs: Sequence[float] = KEEP_PROBS,
+    where: Mapping[str, Any] | None = None,
 ) -> list[Point]:
     """Train with and without dropout on the first n examples, for each n; those beyond the data become all of them.
 
@@ -46,22 +51,34 @@ def gains(
     >>> [(point.n_train, point.keep_prob) for point in points]
     [(20, 1.0), (20, 0.8), (1437, 1.0), (1437, 0.8)]
     """
-    everything = setup.data.train
-    counts = list(dict.fromkeys(min(n, len(everything.x)) for n in sizes))
-    steps = Steps("data size", len(counts) * (1 + len(keep_probs)) * setup.steps)
-    points = []
-    for n in counts:
-        subset = Split(everything.x[:n], everything.y[:n])
-        for keep_prob in (1.0, *keep_probs):
-            net = setup.net(keep_prob)
-            theta = train_stack(net, setup.plan(n_train=n), subset, seeds, steps).theta
-            points.append(Point(n, keep_prob, accuracies(net, theta, subset), accuracies(net, theta, setup.data.test)))
-    steps.close()
-    return points
+    counts = dict.fromkeys(min(n, len(setup.data.train.x)) for n in sizes)
+    conditions = [(setup, seeds, n, keep_prob) for n in counts for keep_prob in (1.0, *keep_probs)]
+    return measure_each(train_on_first, conditions, "data size", setup.steps, where)
+
+
+def train_on_first(setup: Setup, seeds: Sequence[int], n: int, keep_prob: float, steps: Steps) -> Point:
+    """Train at one keep probability on the first n examples.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> setup = Setup(load_digits(), hidden=(8,), steps=3)
+    >>> train_on_first(setup, [0, 1], 20, 0.8, Steps("data size", 3)).test.shape
+    (2,)
+    """
+    subset = Split(setup.data.train.x[:n], setup.data.train.y[:n])
+    net = setup.net(keep_prob)
+    theta = train_stack(net, setup.plan(n_train=n), subset, seeds, steps).theta
+    return Point(n, keep_prob, accuracies(net, theta, subset), accuracies(net, theta, setup.data.test))
 
 
 def report(
-    setup: Setup, seeds: Sequence[int], *, sizes: Sequence[int] = SIZES, keep_probs: Sequence[float] = KEEP_PROBS
+    setup: Setup,
+    seeds: Sequence[int],
+    *,
+    sizes: Sequence[int] = SIZES,
+    keep_probs: Sequence[float] = KEEP_PROBS,
+    where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run ``gains``, and say on how many examples dropout helped, hurt, or made no difference.
 
@@ -72,7 +89,7 @@ def report(
     >>> len(outcome.tables[0].rows)
     4
     """
-    points = gains(setup, seeds, sizes=sizes, keep_probs=keep_probs)
+    points = gains(setup, seeds, sizes=sizes, keep_probs=keep_probs, where=where)
     return Report(
         title="How much data does dropout need?",
         question="Does the gain from dropout depend on the number of training examples, the number of steps being the "

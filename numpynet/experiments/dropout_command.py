@@ -24,6 +24,7 @@ from numpynet.experiments import (
 )
 from numpynet.experiments.publish import Report, publish
 from numpynet.experiments.setup import Setup
+from numpynet.parallel import run_tasks
 from numpynet.report import text_table
 
 
@@ -37,12 +38,14 @@ class Experiment(NamedTuple):
     seconds: float  # of the default run with the default replicates, one core of 2020
     quick_seconds: float
     replicates: int = 5
+    conditions: bool = False  # whether its conditions are tasks of their own, for several workers
 
 
 EXPERIMENTS = {
     "keep-prob": Experiment(
         "Which keep probability, at fixed width and at a fixed number of kept units?",
         *(keep_prob_sweep.report, keep_prob_sweep.QUICK, "mnist1d", 75, 5),
+        conditions=True,
     ),
     "cost": Experiment(
         "Why does dropout lengthen training: masks, or the noise of the gradient?",
@@ -51,18 +54,22 @@ EXPERIMENTS = {
     "data-size": Experiment(
         "How much data does dropout need?",
         *(data_size.report, data_size.QUICK, "mnist1d", 65, 5),
+        conditions=True,
     ),
     "averaging": Experiment(
         "Weight scaling, or the mean of T subnetworks?",
         *(averaging.report, averaging.QUICK, "mnist1d", 12, 3),
+        conditions=True,
     ),
     "sparsity": Experiment(
         "Does dropout make activations sparse?",
         *(sparsity.report, sparsity.QUICK, "mnist1d", 18, 3),
+        conditions=True,
     ),
     "co-adaptation": Experiment(
         "Do hidden units rely on each other less?",
         *(coadaptation.report, coadaptation.QUICK, "digits", 25, 5),
+        conditions=True,
     ),
     "uncertainty": Experiment(
         "Does the net know where it has no data?",
@@ -89,7 +96,7 @@ def run_dropout(options: Namespace, *, say: Callable[[str], None] = print) -> in
 
     Parameters
     ----------
-    options : name, quick, seed, replicates (None for the default), data (None for the default), out
+    options : name, quick, seed, replicates (None for the default), data (None for the default), out, workers, scheduler
     say : where the text goes, line by line
 
     Raises
@@ -116,37 +123,71 @@ def run_dropout(options: Namespace, *, say: Callable[[str], None] = print) -> in
     return 0
 
 
+class Run(NamedTuple):
+    """One experiment to run, here or elsewhere; all that its result depends on."""
+
+    name: str
+    setup: Setup | None  # None if it makes its own data
+    seeds: list[int]
+    options: dict[str, Any]  # of its report
+
+
 def run_all(names: Sequence[str], options: Namespace, say: Callable[[str], None]) -> list[Path]:
-    """Run experiments one after the other, each into a folder of its name, and return their pages.
+    """Run experiments, each into a folder of its name, and return their pages in the order in which they ended.
+
+    With workers, several experiments are run at once, or the conditions of a single one; both give what one worker gives.
 
     Examples
     --------
-    >>> run_all([], Namespace(), print)
+    >>> run_all([], Namespace(workers=1, scheduler=None), print)
     []
     """
-    pages, sets = [], {}
+    where = {"workers": options.workers, "scheduler": options.scheduler}
+    spread = options.workers > 1 or options.scheduler is not None
+    at_once = spread and len(names) > 1
+    pages, runs, sets = [], [], {}
     for name in names:
         experiment = EXPERIMENTS[name]
-        replicates = options.replicates or (QUICK_REPLICATES if options.quick else experiment.replicates)
-        seeds = [options.seed + r for r in range(replicates)]
-        data_name = experiment.data and (options.data or experiment.data)
-        say(f"\n{name}: {experiment.question}")
-        own = "makes its own data" if data_name is None else f"data {data_name}"
-        seconds = expected_seconds(name, data_name, replicates, quick=options.quick)
-        say(f"{own}, {replicates} replicates, about {_duration(seconds)} on one core\n")
+        seeds = [options.seed + r for r in range(_replicates(name, options))]
+        data_name = _data_name(name, options)
         sizes = dict(experiment.quick) if options.quick else {}
-        arguments: list[Any] = [seeds]
-        if data_name is not None:
-            if data_name not in sets:
-                sets[data_name] = LOADERS[data_name]()
-            arguments.insert(0, setup_of(sets[data_name], quick=options.quick))
-        started = time.monotonic()
-        outcome = experiment.report(*arguments, **sizes)
-        pages.append(
-            publish(outcome, options.out / name, command=_command(name, data_name, options, replicates), say=say)
-        )
-        say(f"\nDone in {_duration(time.monotonic() - started)}. Report and figures: {pages[-1]}")
+        if data_name is not None and data_name not in sets:
+            sets[data_name] = setup_of(LOADERS[data_name](), quick=options.quick)
+        if spread and not at_once:
+            if experiment.conditions:
+                sizes["where"] = where
+            else:
+                say(f"{name} is one task: it runs here, and more workers do not make it faster")
+        runs.append(Run(name, sets.get(data_name), seeds, sizes))
+
+    def finish(index: int, outcome: tuple[Report, float]) -> None:
+        (result, seconds), run = outcome, runs[index]
+        command = _command(run.name, _data_name(run.name, options), options, len(run.seeds))
+        if at_once:
+            say(f"\n{run.name}: {EXPERIMENTS[run.name].question}\n")
+        pages.append(publish(result, options.out / run.name, command=command, say=say))
+        say(f"\nDone in {_duration(seconds)}. Report and figures: {pages[-1]}")
+
+    for index, run in enumerate(runs):
+        _announce(run, options, say)
+        if not at_once:
+            finish(index, compute(run))
+    if at_once:
+        run_tasks(compute, runs, what="experiments", on_done=finish, **where)
     return pages
+
+
+def compute(run: Run) -> tuple[Report, float]:
+    """Run one experiment, and return its report and the seconds that it took.
+
+    Examples
+    --------
+    >>> compute(Run("penalties", None, [0, 1], dict(EXPERIMENTS["penalties"].quick)))[0].title[:20]
+    'Dropout as a penalty'
+    """
+    started = time.monotonic()
+    arguments = [run.seeds] if run.setup is None else [run.setup, run.seeds]
+    return EXPERIMENTS[run.name].report(*arguments, **run.options), time.monotonic() - started
 
 
 def setup_of(data, *, quick: bool) -> Setup:
@@ -178,6 +219,23 @@ def expected_seconds(name: str, data_name: str | None, replicates: int, *, quick
         return seconds
     shorter = 1.0 if quick else SETUPS[data_name]["steps"] / SETUPS["mnist1d"]["steps"]
     return seconds * SLOWER[data_name] * shorter
+
+
+def _announce(run: Run, options: Namespace, say: Callable[[str], None]) -> None:
+    data_name, replicates = _data_name(run.name, options), len(run.seeds)
+    own = "makes its own data" if data_name is None else f"data {data_name}"
+    seconds = expected_seconds(run.name, data_name, replicates, quick=options.quick)
+    say(f"\n{run.name}: {EXPERIMENTS[run.name].question}")
+    say(f"{own}, {replicates} replicates, about {_duration(seconds)} on one core\n")
+
+
+def _data_name(name: str, options: Namespace) -> str | None:
+    experiment = EXPERIMENTS[name]
+    return experiment.data and (options.data or experiment.data)
+
+
+def _replicates(name: str, options: Namespace) -> int:
+    return options.replicates or (QUICK_REPLICATES if options.quick else EXPERIMENTS[name].replicates)
 
 
 def _listing() -> list[tuple[str, ...]]:

@@ -7,13 +7,13 @@ rounded). The answer is a plateau and not a number: all keep probabilities whose
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, accuracies, paired, train_stack
+from numpynet.experiments.setup import Setup, Steps, accuracies, measure_each, paired, train_stack
 from numpynet.figures import COLOURS, band, new_figure
 from numpynet.statistics import t_interval
 
@@ -40,7 +40,7 @@ def sweep(
     keep_probs: Sequence[float],
     *,
     fix_kept: bool = False,
-    steps: Steps | None = None,
+    where: Mapping[str, Any] | None = None,
 ) -> list[Point]:
     """Train at each keep probability: at the widths of the set-up, or with half of them kept on the average.
 
@@ -49,7 +49,7 @@ def sweep(
     setup, seeds : data and training; one stack of replicates for each keep probability
     keep_probs : q in (0, 1]
     fix_kept : False for fixed n; True for fixed q * n, with n = (half the set-up's width) / q, rounded
-    steps : to count on, or None
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
 
     Examples
     --------
@@ -58,15 +58,25 @@ def sweep(
     >>> [(point.keep_prob, point.hidden, point.test.shape) for point in points]
     [(0.5, (8,), (2,)), (0.8, (5,), (2,))]
     """
-    steps = steps or Steps("keep_prob sweep", len(keep_probs) * setup.steps)
-    points = []
-    for keep_prob in keep_probs:
-        hidden = tuple(max(1, round(n / 2 / keep_prob)) for n in setup.hidden) if fix_kept else setup.hidden
-        net = setup.net(keep_prob, hidden)
-        theta = train_stack(net, setup.plan(), setup.data.train, seeds, steps).theta
-        training, test = (accuracies(net, theta, split) for split in (setup.data.train, setup.data.test))
-        points.append(Point(keep_prob, hidden, training, test))
-    return points
+    conditions = [(setup, seeds, keep_prob, fix_kept) for keep_prob in keep_probs]
+    return measure_each(train_at, conditions, "keep_prob sweep", setup.steps, where)
+
+
+def train_at(setup: Setup, seeds: Sequence[int], keep_prob: float, fix_kept: bool, steps: Steps) -> Point:
+    """Train at one keep probability, with the widths of the set-up or with half of them kept on the average.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> setup = Setup(load_digits(), hidden=(8,), steps=3)
+    >>> train_at(setup, [0, 1], 0.8, True, Steps("keep_prob sweep", 3)).hidden
+    (5,)
+    """
+    hidden = tuple(max(1, round(n / 2 / keep_prob)) for n in setup.hidden) if fix_kept else setup.hidden
+    net = setup.net(keep_prob, hidden)
+    theta = train_stack(net, setup.plan(), setup.data.train, seeds, steps).theta
+    training, test = (accuracies(net, theta, split) for split in (setup.data.train, setup.data.test))
+    return Point(keep_prob, hidden, training, test)
 
 
 def best_of(points: Sequence[Point]) -> Point:
@@ -100,6 +110,7 @@ def report(
     *,
     keep_probs: Sequence[float] = KEEP_PROBS,
     fixed_kept: Sequence[float] = FIXED_KEPT,
+    where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run both sweeps, and say how wide the plateaus are.
 
@@ -110,10 +121,9 @@ def report(
     >>> [len(table.rows) for table in outcome.tables]
     [2, 1]
     """
-    steps = Steps("keep_prob sweep", (len(keep_probs) + len(fixed_kept)) * setup.steps)
-    fixed_n = sweep(setup, seeds, keep_probs, steps=steps)
-    fixed_qn = sweep(setup, seeds, fixed_kept, fix_kept=True, steps=steps)
-    steps.close()
+    both = [(setup, seeds, q, False) for q in keep_probs] + [(setup, seeds, q, True) for q in fixed_kept]
+    points = measure_each(train_at, both, "keep_prob sweep", setup.steps, where)
+    fixed_n, fixed_qn = points[: len(keep_probs)], points[len(keep_probs) :]
     kept = " and ".join(f"{n / 2:g}" for n in dict.fromkeys(setup.hidden))
     return Report(
         title="Which keep probability?",

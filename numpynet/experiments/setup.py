@@ -6,14 +6,15 @@ same order of the data, so conditions are compared pair by pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numpynet.data.dataset import Dataset, Split
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
+from numpynet.parallel import run_tasks
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.progress import Progress
@@ -112,6 +113,55 @@ def train_stack(
     for _ in steps.follow(train(state, split, monitors=monitors), note):
         pass
     return state
+
+
+class Condition(NamedTuple):
+    """A measurement that can be made elsewhere: a function of a module, and its arguments but the last, ``steps``."""
+
+    measure: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def measure_each(
+    measure: Callable[..., Any],
+    conditions: Iterable[tuple[Any, ...]],
+    what: str,
+    n_steps: int,
+    where: Mapping[str, Any] | None = None,
+) -> list[Any]:
+    """Return ``[measure(*condition, steps) for condition in conditions]``, made here or in several places at once.
+
+    Parameters
+    ----------
+    measure : a function of a module; it counts its steps of training on its last argument
+    conditions : the other arguments; no measurement depends on another
+    what, n_steps : for the progress line: a word or two, and the steps of one measurement
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Examples
+    --------
+    >>> measure_each(lambda a, b, steps: a * b, [(2, 3), (4, 5)], "products", 1)
+    [6, 20]
+    """
+    conditions = list(conditions)
+    places = dict(where or {})
+    if places.get("workers", 1) > 1 or places.get("scheduler") is not None:
+        return run_tasks(measure_condition, [Condition(measure, c) for c in conditions], what=what, **places)
+    steps = Steps(what, len(conditions) * n_steps)
+    found = [measure(*condition, steps) for condition in conditions]
+    steps.close()
+    return found
+
+
+def measure_condition(condition: Condition) -> Any:
+    """Make one measurement, in a worker.
+
+    Examples
+    --------
+    >>> measure_condition(Condition(lambda a, b, steps: a * b, (2, 3)))
+    6
+    """
+    return condition.measure(*condition.arguments, Steps("one of many", 1))
 
 
 def accuracies(net: MLP, theta: Parameters, split: Split) -> np.ndarray:

@@ -6,13 +6,13 @@ off), and the mean activation. A unit that is 0 for every example is dead and is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, accuracies, direction, paired, train_stack
+from numpynet.experiments.setup import Setup, Steps, accuracies, direction, measure_each, paired, train_stack
 from numpynet.figures import COLOURS, new_figure
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
@@ -77,7 +77,13 @@ def measure(setup: Setup, seeds: Sequence[int], keep_prob: float, steps: Steps) 
     )
 
 
-def report(setup: Setup, seeds: Sequence[int], *, keep_probs: Sequence[float] = KEEP_PROBS) -> Report:
+def report(
+    setup: Setup,
+    seeds: Sequence[int],
+    *,
+    keep_probs: Sequence[float] = KEEP_PROBS,
+    where: Mapping[str, Any] | None = None,
+) -> Report:
     """Run ``measure`` for each keep probability, the first being the reference, and compare.
 
     Examples
@@ -87,9 +93,7 @@ def report(setup: Setup, seeds: Sequence[int], *, keep_probs: Sequence[float] = 
     >>> [row[:2] for row in outcome.tables[0].rows]
     [('1', '1'), ('1', '0.8'), ('2', '1'), ('2', '0.8')]
     """
-    steps = Steps("sparsity", len(keep_probs) * setup.steps)
-    found = [measure(setup, seeds, keep_prob, steps) for keep_prob in keep_probs]
-    steps.close()
+    found = measure_each(measure, [(setup, seeds, q) for q in keep_probs], "sparsity", setup.steps, where)
     return Report(
         title="Does dropout make activations sparse?",
         question="Are more hidden activations 0, and are they smaller, in evaluation, when the net was trained with "

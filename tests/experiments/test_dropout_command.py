@@ -1,13 +1,16 @@
 """``numpynet dropout`` as it is typed."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from numpynet.cli import main
 from numpynet.data import load_digits
-from numpynet.experiments import dropout_command
+from numpynet.experiments import dropout_command, setup
 from numpynet.experiments.dropout_command import EXPERIMENTS, SETUPS, expected_seconds
+from numpynet.experiments.publish import Report
+from numpynet.parallel import run_tasks
 from tests.experiments.planted import tiny
 
 SMALL = {"keep_probs": (1.0, 0.8)}
@@ -91,3 +94,52 @@ def test_every_experiment_has_a_quick_form_of_its_own():
         for data in [None] if experiment.data is None else SETUPS:
             assert expected_seconds(name, data, 3, quick=True) < expected_seconds(name, data, 5, quick=False)
     assert dropout_command.setup_of(load_digits(), quick=False).steps == SETUPS["digits"]["steps"]
+
+
+@pytest.fixture
+def in_threads(monkeypatch):
+    """Tasks for several workers run in threads of this process, where experiments can be made small; the counts of them."""
+    counts = []
+
+    def run_in_threads(function, tasks, *, workers, scheduler, what, on_done=None):
+        counts.append(len(tasks))
+        with ThreadPoolExecutor(workers) as executor:
+            return run_tasks(function, tasks, executor=executor, on_done=on_done)
+
+    monkeypatch.setattr(dropout_command, "run_tasks", run_in_threads)
+    monkeypatch.setattr(setup, "run_tasks", run_in_threads)
+    return counts
+
+
+def pages_of(folder, *arguments):
+    assert main(["dropout", *arguments, "--quick", "--replicates", "2", "--data", "digits", "--out", str(folder)]) == 0
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+def test_several_workers_share_the_conditions_of_an_experiment(small, in_threads, tmp_path):
+    assert pages_of(tmp_path / "a", "sparsity", "--workers", "3") == pages_of(tmp_path / "b", "sparsity")
+    assert in_threads == [len(SMALL["keep_probs"])]
+
+
+def test_several_workers_share_the_experiments(monkeypatch, in_threads, tmp_path, capsys):
+    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick: tiny(data=data))
+    for name in set(EXPERIMENTS) - {"sparsity", "co-adaptation"}:
+        monkeypatch.delitem(EXPERIMENTS, name)
+    assert pages_of(tmp_path / "a", "all", "--workers", "2") == pages_of(tmp_path / "b", "all")
+    assert in_threads == [2]
+    assert capsys.readouterr().out.count("Done in") == 4
+
+
+@pytest.mark.slow
+def test_worker_processes_write_the_same_pages(tmp_path):
+    alone = pages_of(tmp_path / "a", "averaging", "--seed", "3")
+    assert pages_of(tmp_path / "b", "averaging", "--seed", "3", "--workers", "2") == alone
+    assert {path.name for path in alone} == {"report.html", "averaging.png"}
+
+
+def test_an_experiment_in_one_piece_says_so(monkeypatch, in_threads, tmp_path, capsys):
+    whole = EXPERIMENTS["penalties"]._replace(report=lambda seeds, **sizes: Report("T", "Q", [], "R", {}, {}))
+    monkeypatch.setitem(EXPERIMENTS, "penalties", whole)
+    assert main(["dropout", "penalties", "--workers", "2", "--out", str(tmp_path)]) == 0
+    assert "penalties is one task: it runs here" in capsys.readouterr().out
+    assert in_threads == []
