@@ -67,6 +67,7 @@ def assert_one_line(err, *fragments):
     [
         ((), ("demo", "train", "verify", "data", "Start with: numpynet demo")),
         (("demo",), ("--out", "--seed")),
+        (("document",), ("dropout", "ticket", "as they were meant", "Example: numpynet document ticket")),
         (("train",), ("--keep-prob", "--optimizer", "--resume", "such as 784-300-100-10", "Example: numpynet train")),
         (("verify",), ("--draws", "Exits with 1 if a check fails")),
         (("data",), ("list", "fetch")),

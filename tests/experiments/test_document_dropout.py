@@ -2,9 +2,6 @@
 
 import itertools
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from numpynet.data.dataset import Split
 from numpynet.equations.dropout import inverted_dropout_forward
 from numpynet.equations.losses import softmax_cross_entropy_forward
 from numpynet.equations.masks import sample_mask
-from numpynet.experiments import source_document as article
+from numpynet.experiments import document_dropout as article
 from numpynet.network import MLP
 
 SEPARABLE = Split(np.eye(10).repeat(12, axis=0), np.arange(10).repeat(12))
@@ -143,14 +140,9 @@ def test_the_table_holds_every_misbehaviour_with_its_number():
     assert "0.831232" in findings["training loss after 20 steps, classes apart"].wrong
 
 
-def test_it_is_a_script():
-    run = subprocess.run(
-        [sys.executable, "-m", "numpynet.experiments.source_document"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (run.returncode, run.stderr) == (0, "")
-    assert "test accuracy in evaluation" in run.stdout
-    assert "0.831232" in run.stdout
+def test_the_report_says_what_was_meant_and_what_goes_wrong():
+    report = article.report(3, hidden=9, epochs=1, steps=20)
+    assert [name for name, _ in report.tables[0].rows] == ["training", "test"]
+    assert all(0 < float(accuracy) < 100 for _, accuracy in report.tables[0].rows)
+    assert "0.831232" in report.remark
+    assert report.settings["seed"] == 3

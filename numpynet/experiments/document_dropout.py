@@ -1,10 +1,10 @@
-"""The code example of a widely read article on dropout, put right, beside what it does as printed.
+"""The first code example of a widely read article, dropout, put right, beside what it does as printed.
 
 The article (in Chinese: "Dropout and the Lottery Ticket Hypothesis") defines a net d-500-10 and a module Dropout, and
 trains for ten epochs with SGD. As printed the module cannot be run, and once it runs it does not drop anything:
 it returns the random bits themselves. Here is what was meant, and each misbehaviour beside it, with numbers:
 
-    python -m numpynet.experiments.source_document
+    numpynet document dropout
 
 Every function below that is named after a mistake makes it on purpose.
 """
@@ -12,7 +12,7 @@ Every function below that is named after a mistake makes it on purpose.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +22,9 @@ from numpynet.data.dataset import Dataset, Split
 from numpynet.equations.dropout import inverted_dropout_backward, inverted_dropout_forward
 from numpynet.equations.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from numpynet.equations.masks import sample_mask
+from numpynet.experiments.publish import Report, Table
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
-from numpynet.report import text_table
 from numpynet.seeding import streams
 
 HIDDEN, EPOCHS, BATCH, LR, KEEP_PROB = 500, 10, 64, 0.01, 0.5
@@ -344,25 +344,45 @@ def _runs(module: Callable, rng: np.random.Generator) -> str:
     return "yes"
 
 
-def main(arguments: Sequence[str] = ()) -> int:
-    """Train as the article meant to, then print every misbehaviour beside the right version; the arguments are not used.
+def report(seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, steps: int = 1500) -> Report:
+    """Train as the article meant to, and put every misbehaviour beside the right version.
 
     Examples
     --------
-    >>> main()                                                                          # doctest: +SKIP
-    0
+    >>> [len(table.rows) for table in report(hidden=8, epochs=1, steps=5).tables]
+    [2, 10]
     """
     data = load_digits()
-    print(
-        f"As meant: {data.train.x.shape[1]}-{HIDDEN}-10 ReLU, hidden dropout, keep_prob {KEEP_PROB}, SGD {LR}, {EPOCHS} epochs"
+    net, theta = train_as_meant(data, hidden=hidden, epochs=epochs, seed=seed)
+    rows = [
+        (name, f"{100 * (net.predict(theta, split.x) == split.y).mean():.1f}")
+        for name, split in (("training", data.train), ("test", data.test))
+    ]
+    return Report(
+        title="The article's example 4.1, dropout, put right",
+        question="What does dropout do, what does the printed module do in its place, and how would one notice?",
+        tables=[
+            Table("As meant: dropout on the hidden layer, no masks in evaluation", ("examples", "accuracy %"), rows),
+            Table(
+                "As printed, and right",
+                ("what", "as printed", "right"),
+                [tuple(finding) for finding in side_by_side(seed, steps=steps)],
+            ),
+        ],
+        remark="The printed module returns its random bits, not the activations times the bits: the input is not read, no "
+        "gradient passes, and no parameter ever moves. The loss stays where random bits put it, above that of guessing.\n"
+        "Repaired in that, it still does not divide by q, so that evaluation sees other activations than training did.\n"
+        "Repaired in that too, it still stands behind the last layer: with half of the logits dropped no net can come below "
+        f"a loss of {logit_dropout_floor(10, 0.5):.6f}, however well the classes are apart. Dropout belongs on the hidden "
+        "activations.\n"
+        "The last row says why logits are another matter: a constant added to all of them changes no probability, until "
+        "some are dropped.",
+        pictures={},
+        settings={
+            "data": f"{data.name}: {len(data.train.x)} training and {len(data.test.x)} test examples. {data.source}",
+            "net": f"{data.train.x.shape[1]}-{hidden}-{data.n_classes}, ReLU, hidden keep_prob {KEEP_PROB}, float32",
+            "training": f"SGD {LR}, batch {BATCH}, {epochs} epochs",
+            "mistakes": f"10-30-10, SGD 1, {steps} steps on ten classes that are apart",
+            "seed": seed,
+        },
     )
-    net, theta = train_as_meant(data)
-    for name, split in (("training", data.train), ("test", data.test)):
-        print(f"  {name} accuracy in evaluation {100 * (net.predict(theta, split.x) == split.y).mean():.1f} %")
-    print("\nAs printed, and right:\n")
-    print(text_table(("what", "as printed", "right"), side_by_side()))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,34 @@
+"""``numpynet document``: the source article's two code examples, put right."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from numpynet.commands.arguments import folder, positive, seed
+
+
+def add_parser(commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "document",
+        help="the source article's two code examples, put right, each mistake beside it; a few seconds",
+        description="Run the two code examples of the article that numpynet began with as they were meant, reproduce what "
+        "they do as printed, and say in words what is wrong. Writes a page for each.",
+        epilog="Example: numpynet document ticket",
+    )
+    parser.add_argument(
+        "example", nargs="?", choices=("dropout", "ticket"), help="its example 4.1 or 4.2 (default: both)"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="the first (default: %(default)s)")
+    parser.add_argument(
+        "--replicates", type=positive, default=5, help="how many seeds for the ticket (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=folder, default=Path("runs/document"), help="default: %(default)s")
+    parser.set_defaults(run=_run_document)
+
+
+def _run_document(options: argparse.Namespace) -> int:
+    from numpynet.experiments.document_command import run_document
+
+    return run_document(options)
