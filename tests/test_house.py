@@ -39,7 +39,7 @@ FLOORS = [
     ["figures", "report"],
     ["classroom"],
     ["audit", "train_run", "experiments", "check_run", "mutants_run"],
-    ["demo"],
+    ["demo", "link"],
     ["commands"],
     ["cli"],
     ["__main__"],

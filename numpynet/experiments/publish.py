@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from numpynet import report
+from numpynet.experiments.findings import Claim, Finding, verdict, write_results
 from numpynet.figures import png_bytes
 from numpynet.storage import write_bytes, write_text
 
@@ -31,10 +32,14 @@ class Report(NamedTuple):
     remark: str  # what the intervals allow to say; a line for each statement
     pictures: Mapping[str, tuple[Figure, str]]  # file name -> figure, caption
     settings: Mapping[str, object]
+    findings: Sequence[Finding] = ()  # the numbers behind the tables, for results.json
+    claims: Sequence[Claim] = ()  # what the literature says about them
 
 
 def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[str], None] = print) -> Path:
     """Print the tables and the remark, write the figures and ``report.html``, and return the path of the page.
+
+    An outcome with findings also has a table of what the literature says, and a ``results.json``.
 
     Parameters
     ----------
@@ -72,11 +77,39 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
         figures.append(report.figure(png, caption))
     if figures:
         sections.append(report.section("Figures", *figures))
+    if outcome.claims:
+        sections.append(report.section("And the literature?", report.table(*claims_table(outcome))))
     settings = {"command": command, **outcome.settings} if command else outcome.settings
     sections.append(report.section("Settings", report.settings_table(settings)))
     page = folder / "report.html"
     write_text(page, report.page(outcome.title, outcome.question, sections))
+    if outcome.findings:
+        write_results(
+            folder,
+            title=outcome.title,
+            question=outcome.question,
+            command=command,
+            settings={**outcome.settings, **report.versions()},
+            findings=outcome.findings,
+            claims=outcome.claims,
+        )
     return page
+
+
+def claims_table(outcome: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return header and rows: what was said, by whom, what was measured here, and whether the two agree.
+
+    Examples
+    --------
+    >>> finding, claim = Finding("gain", "ticket - dense", [0.1, 0.1, 0.2]), Claim("gain", "Somebody", "It wins.", "above")
+    >>> claims_table(Report("", "", [], "", {}, {}, [finding], [claim]))[1]
+    [('It wins.', 'Somebody', 'ticket - dense', '+13.33 ± 14.34', 'not told: the interval holds 0')]
+    """
+    found = {finding.key: finding for finding in outcome.findings}
+    rows = [
+        (c.says, c.source, found[c.key].what, found[c.key].text(), verdict(found[c.key], c)) for c in outcome.claims
+    ]
+    return ("the literature says", "source", "measured here", "mean ± 95 % interval", "verdict"), rows
 
 
 def _remark_last(outcome: Report) -> list[list[str]]:

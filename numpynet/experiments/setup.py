@@ -84,6 +84,10 @@ class Steps:
             yield record
         self.before += step
 
+    def at(self, step: int, note: str = "") -> None:
+        """Show that the present training has come to this step."""
+        self.progress.show(self.before + step, note)
+
     def close(self) -> None:
         """Wipe the line."""
         self.progress.close()

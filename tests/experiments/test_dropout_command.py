@@ -8,7 +8,8 @@ import pytest
 from numpynet.cli import main
 from numpynet.data import load_digits
 from numpynet.experiments import dropout_command, setup
-from numpynet.experiments.dropout_command import EXPERIMENTS, SETUPS, expected_seconds
+from numpynet.experiments.command import expected_seconds
+from numpynet.experiments.dropout_command import EXPERIMENTS, SETUPS
 from numpynet.experiments.publish import Report
 from numpynet.parallel import run_tasks
 from tests.experiments.planted import tiny
@@ -19,7 +20,7 @@ SMALL = {"keep_probs": (1.0, 0.8)}
 @pytest.fixture
 def small(monkeypatch):
     """Only one experiment, with few units and steps."""
-    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick: tiny(data=data))
+    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick, folder: tiny(data=data))
     monkeypatch.setitem(EXPERIMENTS, "sparsity", EXPERIMENTS["sparsity"]._replace(quick=SMALL))
     for name in set(EXPERIMENTS) - {"sparsity"}:
         monkeypatch.delitem(EXPERIMENTS, name)
@@ -88,11 +89,13 @@ def test_mnist_without_its_files_is_told(monkeypatch, tmp_path, capsys):
 
 
 def test_every_experiment_has_a_quick_form_of_its_own():
+    both = dropout_command.collection()
     for name, experiment in EXPERIMENTS.items():
         assert experiment.quick, name
         assert experiment.quick_seconds < experiment.seconds <= 120
         for data in [None] if experiment.data is None else SETUPS:
-            assert expected_seconds(name, data, 3, quick=True) < expected_seconds(name, data, 5, quick=False)
+            short, long = (expected_seconds(both, name, data, n, quick=quick) for n, quick in ((3, True), (5, False)))
+            assert short < long
     assert dropout_command.setup_of(load_digits(), quick=False).steps == SETUPS["digits"]["steps"]
 
 
@@ -122,7 +125,7 @@ def test_several_workers_share_the_conditions_of_an_experiment(small, in_threads
 
 
 def test_several_workers_share_the_experiments(monkeypatch, in_threads, tmp_path, capsys):
-    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick: tiny(data=data))
+    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick, folder: tiny(data=data))
     for name in set(EXPERIMENTS) - {"sparsity", "co-adaptation"}:
         monkeypatch.delitem(EXPERIMENTS, name)
     assert pages_of(tmp_path / "a", "all", "--workers", "2") == pages_of(tmp_path / "b", "all")
