@@ -7,7 +7,7 @@ import pytest
 
 from numpynet.cli import main
 from numpynet.data import load_digits
-from numpynet.experiments import dropout_command, setup
+from numpynet.experiments import command, dropout_command, setup
 from numpynet.experiments.command import expected_seconds
 from numpynet.experiments.dropout_command import EXPERIMENTS, SETUPS
 from numpynet.experiments.publish import Report
@@ -109,7 +109,7 @@ def in_threads(monkeypatch):
         with ThreadPoolExecutor(workers) as executor:
             return run_tasks(function, tasks, executor=executor, on_done=on_done)
 
-    monkeypatch.setattr(dropout_command, "run_tasks", run_in_threads)
+    monkeypatch.setattr(command, "run_tasks", run_in_threads)
     monkeypatch.setattr(setup, "run_tasks", run_in_threads)
     return counts
 
