@@ -56,6 +56,8 @@ def save_checkpoint(path: str | os.PathLike, state: TrainingState, train_split: 
     arrays |= {f"optimizer.{name}": slot for name, slot in state.optimizer.slots.items()}
     if state.weight_mask is not None:
         arrays["weight_mask"] = state.weight_mask.vector
+    if state.frozen is not None:
+        arrays["frozen"] = state.frozen.vector
     metadata = {
         "settings": _settings(state),
         "length": {"epochs": state.plan.epochs, "steps": state.plan.steps},
@@ -106,6 +108,8 @@ def load_checkpoint(
         state.theta = Parameters(arrays["theta"], net.layout)
         if "weight_mask" in arrays:
             state.weight_mask = Parameters(arrays["weight_mask"], net.layout)
+        if "frozen" in arrays:
+            state.frozen = Parameters(arrays["frozen"], net.layout)
         state.order = arrays["order"]
         state.batch_loss_sum = arrays["batch_loss_sum"]
         for name, slot in state.optimizer.slots.items():

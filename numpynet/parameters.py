@@ -70,6 +70,11 @@ class Layout:
         return tuple(name for name, shape in self.shapes.items() if len(shape) == 2)
 
     @property
+    def bias_names(self) -> tuple[str, ...]:
+        """The names of all other arrays."""
+        return tuple(name for name, shape in self.shapes.items() if len(shape) != 2)
+
+    @property
     def n_weights(self) -> int:
         """How many entries belong to weight matrices."""
         return sum(math.prod(self.shapes[name]) for name in self.weight_names)

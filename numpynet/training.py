@@ -31,7 +31,7 @@ from numpynet.optimizers import OptimizerState, clip_global_norm, update
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.seeding import stream, streams
-from numpynet.training_checks import check_data, own_mask, own_start
+from numpynet.training_checks import check_data, own_frozen, own_mask, own_start
 
 Number = float | list  # a float, or a list of them for replicates
 
@@ -69,6 +69,7 @@ class TrainingState:
     batch_loss_sum: np.ndarray = field(default_factory=lambda: np.zeros(()))  # since the last record
     batch_loss_count: int = 0
     history: list[Record] = field(default_factory=list)
+    frozen: Parameters | None = None  # where pruned weights stay, 0 at all others; None for 0
     data_digest: str = ""  # of the training examples; filled in by the first checkpoint, because it takes a while
 
 
@@ -80,6 +81,7 @@ def begin(
     seed: int | Sequence[int] = 0,
     theta_0: Parameters | None = None,
     weight_mask: Parameters | None = None,
+    frozen: Parameters | None = None,
     step: int = 0,
     draw: int = 0,
 ) -> TrainingState:
@@ -93,6 +95,7 @@ def begin(
     theta_0 : initial parameters, copied; None draws them from the seed. With a weight mask the pruned weights start
         at 0 and all others at their value in theta_0, bit for bit (Equation (L4)).
     weight_mask : binary, of the form of theta, or None for a dense net; biases are never pruned
+    frozen : where the pruned weights stay instead of at 0, see ``numpynet.lottery.actions``; must be 0 at all others
     step : where in the plan to begin, 0 ... its last step. Schedules, the order of the examples and the dropout masks
         are then those that a run from step 0 has there, to the bit; the optimizer starts afresh. See
         ``numpynet.lottery.rewinding`` for what this is good for.
@@ -140,12 +143,18 @@ def begin(
     if weight_mask is not None:
         weight_mask = own_mask(net, weight_mask, dtype, theta.replicates)
         theta *= weight_mask
+    if frozen is not None:
+        frozen = own_frozen(net, frozen, weight_mask, theta)
+        theta += frozen
+        if plan.decay.max_norm is not None:
+            raise ValueError("max_norm would shorten frozen weights as well: leave out one of the two")
     state = TrainingState(
         net=net,
         plan=plan,
         seed=seeds if stacked else seeds[0],
         theta=theta,
         weight_mask=weight_mask,
+        frozen=frozen,
         optimizer=plan.optimizer.init(theta.vector),
         batch_rngs=[stream(s, "batches", draw) for s in seeds],
         dropout_rngs=[stream(s, "dropout", draw) for s in seeds],
@@ -153,7 +162,7 @@ def begin(
         batch_loss_sum=np.zeros(theta.replicates),
     )
     while state.step < step:  # the same numbers are drawn as in training, and thrown away
-        _draw_step(state, n_train)
+        draw_step(state, n_train)
         state.step += 1
     return state
 
@@ -226,6 +235,38 @@ def train(
             on_step(state.step)
         if state.step % every == 0 or state.step == total:
             yield _record(state, lr, per_epoch, monitors)
+
+
+def draw_step(state: TrainingState, n_train: int) -> tuple[MLP, np.ndarray, list[np.ndarray | None] | None]:
+    """Draw all that is random in the next step, from the streams of the state.
+
+    Whoever writes a loop of another kind sees the examples and the masks of ``train``, if ``state.step`` counts along.
+
+    Parameters
+    ----------
+    state : its streams and its place in the order of the examples move on; ``step`` does not
+    n_train : how many examples there are
+
+    Returns
+    -------
+    net : of this step; another than ``state.net`` only under a keep schedule
+    batch : (..., B) numbers of the examples
+    unit_masks : for ``net.forward``, or None without dropout
+
+    Examples
+    --------
+    >>> split = Split(np.zeros((5, 2), np.float32), np.array([0, 1, 0, 1, 1]))
+    >>> state = begin(MLP((2, 3, 2)), TrainingPlan(steps=2, batch_size=3), split, seed=7)
+    >>> draw_step(state, 5)[1], draw_step(state, 5)[1]
+    (array([3, 4, 0]), array([1, 2]))
+    """
+    plan = state.plan
+    net = state.net if plan.keep_schedule is None else replace(state.net, keep_prob=plan.keep_schedule(state.step))
+    batch = _next_batch(state, n_train)
+    if plan.loss.passes > 1:
+        batch = np.concatenate([batch] * plan.loss.passes, axis=-1)  # the same examples again, with masks of their own
+    has_noise = net.has_dropout or plan.keep_schedule is not None  # a schedule draws also where it keeps all
+    return net, batch, _draw_unit_masks(state, net, batch.shape[-1]) if has_noise else None
 
 
 def evaluate(
@@ -308,6 +349,8 @@ def _checked_mask(state: TrainingState) -> Parameters | None:
         return None
     mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
     state.theta *= mask
+    if state.frozen is not None:
+        state.theta += state.frozen
     state.optimizer.impose(mask)
     return mask
 
@@ -315,28 +358,26 @@ def _checked_mask(state: TrainingState) -> Parameters | None:
 def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: float) -> np.ndarray:
     """One step: batch, masks, forward, backward, update. Returns the loss of the batch, (...,)."""
     plan, theta = state.plan, state.theta
-    net, batch, unit_masks = _draw_step(state, len(train_split.x))
+    net, batch, unit_masks = draw_step(state, len(train_split.x))
     x, y = train_split.x[batch], train_split.y[batch]  # (..., B, d), (..., B)
-    logits, caches = net.forward(theta, x, weight_mask=state.weight_mask, unit_masks=unit_masks, trusted=True)
+    logits, caches = net.forward(theta, x, weight_mask=_mask_of_layers(state), unit_masks=unit_masks, trusted=True)
     loss, loss_cache = plan.loss.forward(logits, y)
     _check_loss(loss, caches, state)
     net.backward(plan.loss.backward(1.0, loss_cache), caches, out=gradients)
+    if state.frozen is not None:
+        gradients *= state.weight_mask
     if plan.clip_norm is not None:
         clip_global_norm(gradients, plan.clip_norm, out=gradients)
     update(theta, gradients, plan.optimizer, state.optimizer, lr, decay=plan.decay, weight_mask=state.weight_mask)
+    if state.frozen is not None:
+        theta += state.frozen
     state.step += 1
     return loss
 
 
-def _draw_step(state: TrainingState, n_train: int) -> tuple[MLP, np.ndarray, list[np.ndarray | None] | None]:
-    """All that is random in a step: the network of this step, the examples (..., B) and the unit masks."""
-    plan = state.plan
-    net = state.net if plan.keep_schedule is None else replace(state.net, keep_prob=plan.keep_schedule(state.step))
-    batch = _next_batch(state, n_train)
-    if plan.loss.passes > 1:
-        batch = np.concatenate([batch] * plan.loss.passes, axis=-1)  # the same examples again, with masks of their own
-    has_noise = net.has_dropout or plan.keep_schedule is not None  # a schedule draws also where it keeps all
-    return net, batch, _draw_unit_masks(state, net, batch.shape[-1]) if has_noise else None
+def _mask_of_layers(state: TrainingState) -> Parameters | None:
+    """The mask that the layers apply: none if pruned weights are frozen, for then they take part."""
+    return state.weight_mask if state.frozen is None else None
 
 
 def _next_batch(state: TrainingState, n_train: int) -> np.ndarray:
@@ -363,7 +404,7 @@ def _record(state: TrainingState, lr: float | None, per_epoch: int, monitors: Ma
     losses, accuracies = {}, {}
     for name, split in monitors.items():
         with np.errstate(over="ignore", invalid="ignore"):  # said in words below
-            losses[name], accuracy = _evaluate(state.net, state.theta, split, state.weight_mask, state.plan.loss)
+            losses[name], accuracy = _evaluate(state.net, state.theta, split, _mask_of_layers(state), state.plan.loss)
         if not np.isfinite(losses[name]).all():
             largest = max(state.theta, key=lambda part: np.abs(state.theta[part]).max())
             raise TrainingDiverged(

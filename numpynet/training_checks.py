@@ -62,3 +62,19 @@ def own_mask(net: MLP, weight_mask: Parameters, dtype: np.dtype, replicates: tup
     if weight_mask.replicates not in ((), replicates):
         raise ValueError(f"weight_mask has the replicates {weight_mask.replicates}, but the seeds ask for {replicates}")
     return weight_mask.astype(dtype)
+
+
+def own_frozen(net: MLP, frozen: Parameters, weight_mask: Parameters | None, theta: Parameters) -> Parameters:
+    """Return a copy of the values of frozen weights, or raise unless they are those of pruned weights alone."""
+    if not isinstance(frozen, Parameters) or frozen.layout != net.layout:
+        raise ValueError(f"frozen must be Parameters of this network with sizes {net.sizes}")
+    if weight_mask is None:
+        raise ValueError("frozen says where pruned weights stay, but there is no weight_mask: nothing is pruned")
+    if frozen.dtype != theta.dtype:
+        raise TypeError(f"frozen has dtype {frozen.dtype}, but the plan trains in {theta.dtype}")
+    check_finite(frozen.vector, "frozen")
+    if frozen.replicates not in ((), theta.replicates):
+        raise ValueError(f"frozen has the replicates {frozen.replicates}, but the seeds ask for {theta.replicates}")
+    if (frozen * weight_mask).vector.any():
+        raise ValueError("frozen is not 0 at weights or biases that are alive: those are trained, and start at theta_0")
+    return frozen.copy()

@@ -24,7 +24,7 @@ from numpynet.equations import dropout, ensemble, keep_schedules, logistic, mask
 from numpynet.equations.alpha_dropout import alpha_dropout_scale
 from numpynet.equations.selu import selu
 from numpynet.gradcheck.numeric import complex_step
-from numpynet.lottery import rewinding
+from numpynet.lottery import edge_popup, instability, rewinding, supermasks
 from numpynet.parameters import Parameters
 from tests.strategies import seeds
 from tests.test_equation_book import BOOK, NOT_YET, read_book
@@ -537,6 +537,16 @@ def begun_at_step_0(*args, step=0, **kwargs):
     return state
 
 
+def not_through_the_sum(G, scores, cache):
+    if not cache.rescale:
+        return supermasks.supermask_backward(G, scores, cache)
+    share = {name: cache.mask[name].mean() for name in G.layout.weight_names}
+    plain = supermasks.supermask_backward(G, scores, cache._replace(rescale=False))
+    for name, part in share.items():
+        plain[name][...] /= part
+    return plain
+
+
 def synflow_without_what_comes_in(theta, weight_mask=None):
     scores = pruning.synflow(theta, weight_mask)
     scores["W2"] = np.abs(theta["W2"] if weight_mask is None else (theta * weight_mask)["W2"])
@@ -737,6 +747,21 @@ PARTS = {
         "a start that is not masked": ({"numpynet.lottery.rewinding.begin": given(training.begin, weight_mask=None)}, {"L14", "L15", "L16"}),
         "fine-tuning by the schedule": ({"FineTune": lambda steps: rewinding.LearningRate(9 - steps)}, {"L16"}),
         "the last learning rate for all": ({"LearningRate": lambda step: rewinding.FineTune(9 - step)}, {"L15", "L16"}),
+    },
+    "learned_masks": {
+        "a mask of the unlikely": ({"sample_supermask": lambda s, u: supermasks.sample_supermask(-1 * s, u)}, {"P13"}),
+        "at least 0": ({"threshold_supermask": lambda s: supermasks.threshold_supermask(s + 1)}, {"P13"}),
+        "straight through without the slope": ({"supermask_backward": lambda G, s, c: G * c.theta}, {"P13"}),
+        "rescaled, but not through the sum": ({"supermask_backward": not_through_the_sum}, {"P13"}),
+        "probabilities of another temperature": ({"keep_probabilities": lambda s: supermasks.keep_probabilities(2 * s)}, {"P13"}),
+        "edge-popup keeps the share it should drop": ({"edge_popup_mask": lambda s, d: edge_popup.edge_popup_mask(s, 1 - d)}, {"P15"}),
+        "edge-popup by signed scores": ({"edge_popup_mask": lambda s, d: pruning.prune_layerwise(s, Parameters.ones(s.layout), density=d)}, {"P15"}),
+        "edge-popup without the sign": ({"edge_popup_backward": lambda G, s, t: G * t}, {"P15"}),
+        "only what takes part learns": ({"edge_popup_backward": lambda G, s, t: edge_popup.edge_popup_backward(G * edge_popup.edge_popup_mask(s, 0.4), s, t)}, {"P15"}),
+        "a line that bends": ({"numpynet.lottery.instability.interpolate": lambda a, b, alpha: (1 - alpha**2) * a + alpha**2 * b}, {"L18"}),
+        "above the better end": ({"numpynet.lottery.instability.instability": lambda e: e.max(axis=-1) - np.minimum(e[..., 0], e[..., -1])}, {"L18"}),
+        "both copies see the same": ({"forks": given(instability.forks, draws=(1, 1))}, {"L18"}),
+        "copies that start their data anew": ({"numpynet.lottery.rewinding.begin": begun_at_step_0}, {"L18"}),
     },
 }  # fmt: skip
 

@@ -63,6 +63,7 @@ SHARED_GENERATOR = {Path("gradcheck/adapters.py")}
 # example stands with their counterpart.
 WITHOUT_EXAMPLE = {
     "checkpoints.load_checkpoint",  # that of save_checkpoint loads
+    "lottery.ticket.load_ticket",  # that of save_ticket loads
     "pruning.selection.check_scores",
     "demo.run_demo",
     "demo.dropout_experiment",
@@ -71,6 +72,7 @@ WITHOUT_EXAMPLE = {
     "training_checks.check_data",
     "training_checks.own_start",
     "training_checks.own_mask",
+    "training_checks.own_frozen",
 }
 # Rooms and files of small inner functions, which others of the house use: there a docstring is enough.
 WORKSHOPS = {Path("gradcheck"), Path("pruning/counts.py"), Path("commands")}

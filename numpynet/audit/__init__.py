@@ -14,6 +14,7 @@ from numpynet.audit.dropout import audit_dropout
 from numpynet.audit.dropout_variants import audit_dropout_variants
 from numpynet.audit.ensemble import audit_ensemble
 from numpynet.audit.layers import audit_layers
+from numpynet.audit.learned_masks import audit_learned_masks
 from numpynet.audit.mask_training import audit_mask_training
 from numpynet.audit.masks import audit_masks
 from numpynet.audit.pruning import audit_pruning
@@ -37,6 +38,7 @@ _PARTS = (
     audit_sparse_training,
     audit_tickets,
     audit_rewinding,
+    audit_learned_masks,
 )
 
 

@@ -148,6 +148,7 @@ def rewound(
     theta_0: Parameters | None = None,
     point: RewindPoint | None = None,
     theta_T: Parameters | None = None,
+    draw: int = 0,
 ) -> TrainingState:
     """Prepare the training of what a round of pruning has left.   Equations (L4), (L14), (L15), (L16)
 
@@ -159,6 +160,7 @@ def rewound(
     theta_0 : needed by ``Init``
     point : of ``rewind_point`` at step k; needed by ``Late``, unless k is 0 and there is a theta_0
     theta_T : the trained parameters that were ranked; needed by ``LearningRate`` and ``FineTune``
+    draw : which order of the examples and which dropout masks, see ``begin``; 0 is that of the first training
 
     Returns
     -------
@@ -205,6 +207,7 @@ def rewound(
         theta_0=start,
         weight_mask=weight_mask,
         step=step,
+        draw=draw,
     )
     if isinstance(rewinding, Late) and rewinding.optimizer == "saved" and point is not None:
         _remember(state, point)
