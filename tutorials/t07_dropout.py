@@ -174,7 +174,7 @@ for name, wrong in (
 # %%
 # alt: Four maps of 6 by 5 cells. The mask of the forward pass, the right gradient with white cells exactly where the mask
 #      is zero, the gradient without mask, coloured everywhere, and the gradient with another mask, whose white cells are elsewhere.
-fig, axes = plt.subplots(1, 4, figsize=(9.0, 2.9))
+fig, axes = plt.subplots(1, 4, figsize=(9.0, 3.3))
 limit = abs(truth).max()
 axes[0].imshow(D, cmap="Greys", vmin=0, vmax=1.4)
 for ax, array in zip(axes[1:], (right, dH_kept / q, fresh * dH_kept / q)):
