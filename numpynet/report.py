@@ -74,7 +74,7 @@ def paragraph(text: str, *, quiet: bool = False) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table; every cell is shown as text.
+    """Return a table; every cell is shown as text, and "mean ± half-width" is not broken over two lines.
 
     Examples
     --------
@@ -82,8 +82,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     True
     """
     head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "\n".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _cell(value: object) -> str:
+    return html.escape(str(value)).replace(" ± ", "\u00a0±\u00a0")
 
 
 def figure(png: bytes, caption: str) -> str:

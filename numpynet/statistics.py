@@ -27,7 +27,8 @@ class Interval(NamedTuple):
 
     def text(self, *, scale: float = 100.0, digits: int = 2, sign: bool = False) -> str:
         """Return ``mean ± half-width``, by default in percent."""
-        mean = f"{self.mean * scale:{'+' if sign else ''}.{digits}f}"
+        rounded = round(self.mean * scale, digits) + 0.0  # never "-0.00"
+        mean = f"{rounded:{'+' if sign else ''}.{digits}f}"
         return mean if math.isnan(self.half_width) else f"{mean} ± {self.half_width * scale:.{digits}f}"
 
 

@@ -100,6 +100,8 @@ def report(
                 "Test accuracy and loss of the mean of T subnetworks (bands) and of weight scaling (dashed).",
             )
         },
+        reading="Weight scaling is one pass without masks. T masks give T answers for each example: their arithmetic mean is "
+        "scored for accuracy and loss, their normalised geometric mean for the last column. Losses are in nats.",
         settings={**setup.settings(seeds), "test examples used": min(MAX_TEST, len(setup.data.test.x))},
     )
 

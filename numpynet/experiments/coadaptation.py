@@ -22,7 +22,17 @@ from numpynet.data.dataset import Split
 from numpynet.equations.losses import softmax_cross_entropy_forward
 from numpynet.equations.masks import sample_mask
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, accuracies, direction, measure_each, paired, train_stack
+from numpynet.experiments.setup import (
+    Measure,
+    Setup,
+    Steps,
+    accuracies,
+    direction,
+    layer_table,
+    measure_each,
+    paired,
+    train_stack,
+)
 from numpynet.experiments.sparsity import hidden_activations
 from numpynet.figures import COLOURS, new_figure
 from numpynet.network import MLP
@@ -38,6 +48,11 @@ KEEP_PROBS = (1.0, 0.8, 0.5)
 QUICK = {"keep_probs": (1.0, 0.5)}
 MAX_TEST = 360
 LOST, LOSSES = 0.2, 20  # a fifth of the units is lost, so many times over
+MEASURES = (
+    Measure("correlation", "mean abs correlation", digits=4),
+    Measure("one_lost", "one unit lost", digits=4),
+    Measure("many_lost", "a fifth lost", digits=4),
+)
 FEATURES = 16  # shown for each keep probability
 
 
@@ -159,58 +174,49 @@ def report(
         title="Do units rely on each other less?",
         question="Are hidden units less correlated, and is the loss of a unit cheaper, when the net was trained with "
         "dropout?",
-        tables=[Table(f"Hidden layers on {min(MAX_TEST, len(setup.data.test.x))} test examples", *_table(found))],
+        tables=[
+            Table("Mean absolute correlation of two units of a layer", *layer_table(found, MEASURES[:1])),
+            Table(
+                "What it costs to lose units of a layer: increase of the loss, in nats",
+                *layer_table(found, MEASURES[1:]),
+            ),
+        ],
         remark=_remark(found),
         pictures={
             "coadaptation.png": (
                 _picture(found),
-                "Mean absolute correlation of hidden units, and what it costs to lose some. Dots are replicates.",
+                "Mean absolute correlation of hidden units, and what it costs to lose some: each unit alone, on the average, "
+                "and a random fifth of the layer. Dots are replicates, bars are 95 % intervals.",
             ),
             "features.png": (
                 _features(found, setup.data.image_shape),
                 f"Incoming weights of the {len(found[0].features)} first-layer units with the largest norm, first "
-                "replicate, each on its own scale.",
+                "replicate, each on its own scale: red is positive, blue negative, white 0.",
             ),
         },
+        reading=f"On {min(MAX_TEST, len(setup.data.test.x))} test examples, in evaluation. Units that are kept are not "
+        "rescaled. A negative cost: the net does better without that unit.",
         settings={**setup.settings(seeds), "units lost": f"each alone; {LOST:.0%} of a layer, {LOSSES} times"},
     )
-
-
-MEASURES = (("correlation", "mean abs correlation"), ("one_lost", "one unit lost"), ("many_lost", "a fifth lost"))
-
-
-def _table(found: Sequence[Adaptation]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    reference, rows = found[0], []
-    for layer in range(len(reference.correlation)):
-        for a in found:
-            row = [str(layer + 1), f"{a.keep_prob:g}"]
-            for name, _ in MEASURES:
-                values, base = getattr(a, name)[layer], getattr(reference, name)[layer]
-                row.append(t_interval(values).text(scale=1, digits=4))
-                row.append("" if a is reference else paired(values, base).text(scale=1, digits=4, sign=True))
-            rows.append(tuple(row))
-    base = f"minus keep_prob {reference.keep_prob:g}"
-    header = ["hidden layer", "keep_prob"]
-    for name, text in MEASURES:
-        header += [text if name == "correlation" else f"{text}, loss grows by", base]
-    return tuple(header), rows
 
 
 def _remark(found: Sequence[Adaptation]) -> str:
     reference, lines = found[0], []
     for a in found[1:]:
-        for name, text in MEASURES:
-            where = [
-                f"layer {i + 1} {direction(paired(getattr(a, name)[i], getattr(reference, name)[i]))}"
-                for i in range(len(a.correlation))
-            ]
-            lines.append(f"keep_prob {a.keep_prob:g} against {reference.keep_prob:g}, {text}: {', '.join(where)}.")
+        parts = []
+        for measure in MEASURES:
+            told: dict[str, list[str]] = {}
+            for i, (values, base) in enumerate(zip(getattr(a, measure.name), getattr(reference, measure.name))):
+                told.setdefault(direction(paired(values, base)), []).append(str(i + 1))
+            parts.append(f"{measure.heading} " + ", ".join(f"{w} in layer {' and '.join(i)}" for w, i in told.items()))
+        lines.append(f"keep_prob {a.keep_prob:g} against {reference.keep_prob:g}: {'; '.join(parts)}.")
     return "\n".join(lines) or "There is nothing to compare with."
 
 
 def _picture(found: Sequence[Adaptation]) -> Figure:
     figure, axes = new_figure(len(MEASURES), width=4.2)
-    for ax, (name, text) in zip(axes, MEASURES):
+    figure.get_layout_engine().set(w_pad=0.12)
+    for ax, (name, text, *_) in zip(axes, MEASURES):
         for i, (colour, a) in enumerate(zip(COLOURS, found)):
             values = getattr(a, name)  # (L - 1, R)
             label = f"keep_prob {a.keep_prob:g}" if a.keep_prob < 1 else "no dropout"
@@ -223,14 +229,14 @@ def _picture(found: Sequence[Adaptation]) -> Figure:
                 )
         ax.set_xticks(range(1, len(values) + 1), [f"hidden layer {i + 1}" for i in range(len(values))])
         ax.axhline(0, color="0.4", linewidth=1)
-        ax.set(title=text, ylabel="" if name == "correlation" else "increase of the loss in nats")
+        ax.set(title=text, ylabel="abs correlation" if name == "correlation" else "increase of the loss in nats")
         ax.set_xlim(0.5, len(values) + 0.5)
-    axes[0].legend(frameon=False, loc="best", fontsize=9)
+    axes[0].legend(frameon=False, loc="lower center", fontsize=9)
     return figure
 
 
 def _features(found: Sequence[Adaptation], image_shape: tuple[int, int] | None) -> Figure:
-    figure, axes = new_figure(len(found), width=3.6, height=4.0)
+    figure, axes = new_figure(len(found), width=3.6, height=3.7)
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
     for ax, a in zip(axes, found):
         ax.grid(False)

@@ -102,6 +102,8 @@ def report(
                 "Left: test accuracy against the number of training examples. Right: the paired gain from dropout.",
             )
         },
+        reading="Every net makes the same number of steps, so with few examples it sees each more often. The subsets are "
+        "nested: the first so many training examples.",
         settings=setup.settings(seeds),
     )
 
@@ -168,5 +170,5 @@ def _picture(points: Sequence[Point]) -> Figure:
     axes[0].set(xlabel="training examples", ylabel="test accuracy in %")
     axes[1].set(xlabel="training examples", ylabel="gain from dropout in points")
     n = len(points[0].test)
-    axes[0].legend(frameon=False, loc="lower right", title=f"mean of {n} runs, band: 95 % interval", fontsize=9)
+    axes[0].legend(frameon=False, loc="upper left", title=f"mean of {n} runs, band: 95 % interval", fontsize=9)
     return figure

@@ -3,6 +3,8 @@
 A smaller keep_prob makes two changes at once: more noise, and fewer units that work at a time. So the sweep is run
 twice: with n units, of which about q * n are kept, and with n chosen such that q * n stays the same (the width is
 rounded). The answer is a plateau and not a number: all keep probabilities whose paired difference to the best contains 0.
+
+Beside it stands the slope of the expected loss in q (Equation (M8)): could the loss find q by gradient descent?
 """
 
 from __future__ import annotations
@@ -12,6 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from numpynet.experiments.keep_prob_slope import (
+    MAX_EXAMPLES,
+    N_MASKS,
+    Slopes,
+    slope_picture,
+    slope_remark,
+    slope_table,
+    slopes_of,
+)
 from numpynet.experiments.publish import Report, Table
 from numpynet.experiments.setup import Setup, Steps, accuracies, measure_each, paired, train_stack
 from numpynet.figures import COLOURS, band, new_figure
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 
 KEEP_PROBS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIXED_KEPT = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # below 0.3 the nets become so wide that they take minutes
-QUICK = {"keep_probs": (0.3, 0.6, 0.8, 1.0), "fixed_kept": (0.6, 0.8, 1.0)}
+QUICK = {"keep_probs": (0.3, 0.6, 0.8, 1.0), "fixed_kept": (0.6, 0.8, 1.0), "n_masks": 2}
 
 
 class Point(NamedTuple):
@@ -32,6 +43,7 @@ class Point(NamedTuple):
     hidden: tuple[int, ...]  # units of each hidden layer
     training: np.ndarray  # (R,) accuracy on the training examples, in evaluation
     test: np.ndarray  # (R,)
+    slopes: Slopes | None = None  # of the expected loss in keep_prob, where they were asked for
 
 
 def sweep(
@@ -58,25 +70,30 @@ def sweep(
     >>> [(point.keep_prob, point.hidden, point.test.shape) for point in points]
     [(0.5, (8,), (2,)), (0.8, (5,), (2,))]
     """
-    conditions = [(setup, seeds, keep_prob, fix_kept) for keep_prob in keep_probs]
+    conditions = [(setup, seeds, keep_prob, fix_kept, 0) for keep_prob in keep_probs]
     return measure_each(train_at, conditions, "keep_prob sweep", setup.steps, where)
 
 
-def train_at(setup: Setup, seeds: Sequence[int], keep_prob: float, fix_kept: bool, steps: Steps) -> Point:
+def train_at(setup: Setup, seeds: Sequence[int], keep_prob: float, fix_kept: bool, n_masks: int, steps: Steps) -> Point:
     """Train at one keep probability, with the widths of the set-up or with half of them kept on the average.
+
+    With n_masks above 0 the slope of the expected loss is estimated with so many masks for each example.
 
     Examples
     --------
     >>> from numpynet.data import load_digits
     >>> setup = Setup(load_digits(), hidden=(8,), steps=3)
-    >>> train_at(setup, [0, 1], 0.8, True, Steps("keep_prob sweep", 3)).hidden
+    >>> train_at(setup, [0, 1], 0.8, True, 0, Steps("keep_prob sweep", 3)).hidden
     (5,)
     """
     hidden = tuple(max(1, round(n / 2 / keep_prob)) for n in setup.hidden) if fix_kept else setup.hidden
     net = setup.net(keep_prob, hidden)
     theta = train_stack(net, setup.plan(), setup.data.train, seeds, steps).theta
     training, test = (accuracies(net, theta, split) for split in (setup.data.train, setup.data.test))
-    return Point(keep_prob, hidden, training, test)
+    data, slopes = setup.data, None
+    if n_masks:
+        slopes = slopes_of(net, theta, keep_prob, data.train, data.test, seeds[0], n_masks=n_masks)
+    return Point(keep_prob, hidden, training, test, slopes)
 
 
 def best_of(points: Sequence[Point]) -> Point:
@@ -110,38 +127,50 @@ def report(
     *,
     keep_probs: Sequence[float] = KEEP_PROBS,
     fixed_kept: Sequence[float] = FIXED_KEPT,
+    n_masks: int = N_MASKS,
     where: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Run both sweeps, and say how wide the plateaus are.
+    """Run both sweeps, and say how wide the plateaus are, and where the loss would have q go.
 
     Examples
     --------
     >>> from numpynet.data import load_digits
     >>> outcome = report(Setup(load_digits(), hidden=(8,), steps=3), [0, 1], keep_probs=(0.5, 1.0), fixed_kept=(0.8,))
     >>> [len(table.rows) for table in outcome.tables]
-    [2, 1]
+    [2, 1, 2]
     """
-    both = [(setup, seeds, q, False) for q in keep_probs] + [(setup, seeds, q, True) for q in fixed_kept]
+    both = [(setup, seeds, q, False, n_masks) for q in keep_probs] + [(setup, seeds, q, True, 0) for q in fixed_kept]
     points = measure_each(train_at, both, "keep_prob sweep", setup.steps, where)
     fixed_n, fixed_qn = points[: len(keep_probs)], points[len(keep_probs) :]
+    slopes = [point.slopes for point in fixed_n]
     kept = " and ".join(f"{n / 2:g}" for n in dict.fromkeys(setup.hidden))
     return Report(
         title="Which keep probability?",
         question="How much does the test accuracy depend on keep_prob, at fixed width n and at a fixed number q * n of "
-        "units that are kept?",
+        "units that are kept? And where would the loss itself have keep_prob go?",
         tables=[
             Table(f"Fixed n: {_widths(setup.hidden)} hidden units", *_table(fixed_n)),
             Table(f"Fixed q * n: {kept} hidden units kept", *_table(fixed_qn)),
+            slope_table(slopes),
         ],
         remark=f"At fixed n, {_remark(fixed_n)}\nAt fixed q * n, {_remark(fixed_qn)}\n"
         "The best is picked by the test accuracy of these same runs, which flatters it; the plateau holds what these "
-        f"{len(seeds)} replicates cannot tell from it.",
+        f"{len(seeds)} replicates cannot tell from it.\n{slope_remark(slopes)}",
+        reading="Train and test accuracy are those of evaluation, without masks. The slope is that of the expected loss "
+        "with masks, at the weights as trained: E[loss with a unit] minus E[loss without it], summed over the units of the "
+        f"layer, and what the scale 1 / q adds. It is estimated with {n_masks} masks for each of up to {MAX_EXAMPLES} "
+        "examples.",
         pictures={
             "keep_prob_sweep.png": (
                 _picture({"fixed n": fixed_n, "fixed q n": fixed_qn}),
                 "Test accuracy against keep_prob. Left: fixed width. Right: fixed number of kept units, so that the "
-                "width grows to the left. Filled dots belong to the plateau.",
-            )
+                "width grows to the left. Filled dots belong to the plateau, the grey range.",
+            ),
+            "keep_prob_slope.png": (
+                slope_picture(slopes),
+                "Slope of the expected loss in the keep probability of each hidden layer, at fixed n. Below the line more "
+                "units would lower the loss.",
+            ),
         },
         settings=setup.settings(seeds),
     )

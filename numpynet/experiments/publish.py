@@ -34,6 +34,7 @@ class Report(NamedTuple):
     settings: Mapping[str, object]
     findings: Sequence[Finding] = ()  # the numbers behind the tables, for results.json
     claims: Sequence[Claim] = ()  # what the literature says about them
+    reading: str = ""  # what the columns mean, where a heading cannot say it; a line for each statement
 
 
 def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[str], None] = print) -> Path:
@@ -65,10 +66,11 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
     folder.mkdir(parents=True, exist_ok=True)
     for table in outcome.tables:
         say(f"{table.heading}\n{report.text_table(table.header, table.rows)}\n")
-    say(outcome.remark)
+    for text in filter(None, (outcome.reading, outcome.remark)):
+        say(text)
     sections = [
-        report.section(table.heading, report.table(table.header, table.rows), *remark)
-        for table, remark in zip(outcome.tables, _remark_last(outcome))
+        report.section(table.heading, report.table(table.header, table.rows), *below)
+        for table, below in zip(outcome.tables, _text_last(outcome))
     ]
     figures = []
     for name, (figure, caption) in outcome.pictures.items():
@@ -112,7 +114,8 @@ def claims_table(outcome: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]
     return ("the literature says", "source", "measured here", "mean ± 95 % interval", "verdict"), rows
 
 
-def _remark_last(outcome: Report) -> list[list[str]]:
-    """Return for each table what stands below it: the remark below the last."""
+def _text_last(outcome: Report) -> list[list[str]]:
+    """Return for each table what stands below it: below the last, how to read them, and the remark."""
+    reading = [report.paragraph(line, quiet=True) for line in outcome.reading.splitlines()]
     remark = [report.paragraph(line) for line in outcome.remark.splitlines()]
-    return [[] for _ in outcome.tables[:-1]] + [remark]
+    return [[] for _ in outcome.tables[:-1]] + [reading + remark]

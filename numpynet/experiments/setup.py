@@ -192,6 +192,52 @@ def paired(values: Sequence[float], reference: Sequence[float]) -> Interval:
     return t_interval(np.subtract(values, reference))
 
 
+class Measure(NamedTuple):
+    """A number for each hidden layer and replicate, as a table shows it."""
+
+    name: str  # the field of a record that holds it, (L - 1, R)
+    heading: str
+    scale: float = 1.0
+    digits: int = 3
+    compared: bool = True  # with the first condition, pair by pair
+
+
+def layer_table(found: Sequence[Any], measures: Sequence[Measure]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return header and rows of what was measured in each hidden layer at each keep_prob, the first being the reference.
+
+    Parameters
+    ----------
+    found : records with a field ``keep_prob`` and one for each measure
+    measures : the columns; one that is compared is followed by its paired difference to the reference
+
+    Examples
+    --------
+    >>> class Found(NamedTuple):
+    ...     keep_prob: float
+    ...     off: np.ndarray
+    >>> found = [Found(1.0, np.array([[0.5, 0.6]])), Found(0.8, np.array([[0.6, 0.7]]))]
+    >>> header, rows = layer_table(found, [Measure("off", "off %", scale=100, digits=0)])
+    >>> header
+    ('hidden layer', 'keep_prob', 'off %', 'minus keep_prob 1')
+    >>> rows[1]
+    ('1', '0.8', '65 ± 64', '+10 ± 0')
+    """
+    reference, header, rows = found[0], ["hidden layer", "keep_prob"], []
+    for measure in measures:
+        header += [measure.heading] + [f"minus keep_prob {reference.keep_prob:g}"] * measure.compared
+    for layer in range(len(getattr(reference, measures[0].name))):
+        for record in found:
+            row = [str(layer + 1), f"{record.keep_prob:g}"]
+            for name, _, scale, digits, compared in measures:
+                values, base = getattr(record, name)[layer], getattr(reference, name)[layer]
+                row.append(t_interval(values).text(scale=scale, digits=digits))
+                if compared:
+                    against = "" if record is reference else paired(values, base)
+                    row.append(against and against.text(scale=scale, digits=digits, sign=True))
+            rows.append(tuple(row))
+    return tuple(header), rows
+
+
 def direction(difference: Interval) -> str:
     """Say where a difference lies, as far as its interval allows: above, below, or not told apart.
 

@@ -12,17 +12,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Setup, Steps, accuracies, direction, measure_each, paired, train_stack
+from numpynet.experiments.setup import (
+    Measure,
+    Setup,
+    Steps,
+    accuracies,
+    direction,
+    layer_table,
+    measure_each,
+    paired,
+    train_stack,
+)
 from numpynet.figures import COLOURS, new_figure
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
-from numpynet.statistics import t_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEEP_PROBS = (1.0, 0.8, 0.5)
 QUICK = {"keep_probs": (1.0, 0.5)}
+MEASURES = (
+    Measure("off", "activations at 0, %", scale=100, digits=2),
+    Measure("mean", "mean activation"),
+    Measure("dead", "dead units %", scale=100, digits=2, compared=False),
+)
 MAX_TEST = 1000
 BINS = 40
 
@@ -34,9 +48,7 @@ class Activity(NamedTuple):
     off: np.ndarray  # (L - 1, R) share of activations that are 0
     mean: np.ndarray  # (L - 1, R) mean activation
     dead: np.ndarray  # (L - 1, R) share of units that are 0 for every example
-    unit_off: (
-        np.ndarray
-    )  # (L - 1, BINS) histogram over the units of all replicates: share of examples a unit is off for
+    unit_off: np.ndarray  # (L - 1, BINS) units of all replicates, by the share of examples that they are off for
     test: np.ndarray  # (R,) accuracy
 
 
@@ -98,40 +110,18 @@ def report(
         title="Does dropout make activations sparse?",
         question="Are more hidden activations 0, and are they smaller, in evaluation, when the net was trained with "
         "dropout?",
-        tables=[Table("Hidden activations on the test examples", *_table(found))],
+        tables=[Table("Hidden activations on the test examples", *layer_table(found, MEASURES))],
         remark=_remark(found),
         pictures={
             "sparsity.png": (
                 _picture(found),
                 "For each hidden layer, the units of all replicates by the share of test examples for which they are 0. "
-                "The vertical lines are the means.",
+                "The dashed lines are the means.",
             )
         },
+        reading="An activation is 0 where its ReLU is off; a dead unit is off for every test example that was looked at.",
         settings={**setup.settings(seeds), "test examples used": min(MAX_TEST, len(setup.data.test.x))},
     )
-
-
-def _table(found: Sequence[Activity]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    reference, rows = found[0], []
-    for layer in range(len(reference.off)):
-        for a in found:
-            against = ["", ""]
-            if a is not reference:
-                against[0] = paired(a.off[layer], reference.off[layer]).text(sign=True)
-                against[1] = paired(a.mean[layer], reference.mean[layer]).text(scale=1, digits=3, sign=True)
-            rows.append(
-                (
-                    str(layer + 1),
-                    f"{a.keep_prob:g}",
-                    t_interval(a.off[layer]).text(),
-                    against[0],
-                    t_interval(a.mean[layer]).text(scale=1, digits=3),
-                    against[1],
-                    t_interval(a.dead[layer]).text(),
-                )
-            )
-    base = f"minus keep_prob {reference.keep_prob:g}"
-    return ("hidden layer", "keep_prob", "activations at 0, %", base, "mean activation", base, "dead units %"), rows
 
 
 def _remark(found: Sequence[Activity]) -> str:

@@ -252,9 +252,15 @@ def report(
             "training_cost.png": (
                 _picture(speeds, target, noises),
                 "Left: validation loss against steps; the line is the loss that every run reaches. Right: how much "
-                "noisier the gradient is with masks than without, at the same weights.",
+                "noisier the gradient is with masks than without, at the same weights; solid for the small net, dotted for "
+                "the one that is trained.",
             )
         },
+        reading="Steps: to the loss in the heading, on validation examples. Censored: the smallest loss is one of the last that "
+        "were recorded, so a longer run may still go below it.\n"
+        "The variance is that of one example's gradient with a mask of its own. Due to masks: the share of it that remains "
+        "when the example is given. Cosine: between the mean gradient with masks and that without; where it is 1 they agree "
+        "in direction. Ratio, sampled: for the net that is trained, with masks drawn at random.",
         settings={**setup.settings(seeds), "validation examples": min(N_VALIDATION, len(setup.data.train.x) // 4)},
     )
 

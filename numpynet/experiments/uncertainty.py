@@ -187,6 +187,9 @@ def report(seeds: Sequence[int], *, steps: int = STEPS, n_masks: int = N_MASKS) 
                 "standard deviations, and ten functions. The shaded range holds the training points.",
             )
         },
+        reading=f"Std over masks: how far the functions of {n_masks} masks differ, a mask being kept for all x. Abs slope: of "
+        "their mean, in y per x. Curve covered: share of places x where the true curve lies within two predictive standard "
+        "deviations (masks and noise) of the mean. Left and right are the two sides outside, minus inside is paired.",
         settings={
             "data": f"{N_TRAIN} points of sin(3 x) + x^2, x uniform on [-{EDGE:g}, {EDGE:g}], noise {NOISE}",
             "net": f"{'-'.join(map(str, (1, *HIDDEN, 1)))}, keep_prob {KEEP_PROB}",
