@@ -21,6 +21,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.25rem; margin-top: 2.2rem; }
 .table { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top; }
+td.interval { white-space: nowrap; }
 th { color: var(--quiet); font-weight: 600; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 figcaption, .quiet { color: var(--quiet); font-size: .92rem; }
@@ -82,12 +83,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     True
     """
     head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "\n".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
 
 
 def _cell(value: object) -> str:
-    return html.escape(str(value)).replace(" ± ", "\u00a0±\u00a0")
+    return f"<td{' class=interval' if ' ± ' in str(value) else ''}>{html.escape(str(value))}</td>"
 
 
 def figure(png: bytes, caption: str) -> str:

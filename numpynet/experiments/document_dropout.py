@@ -260,20 +260,20 @@ def _train(split: Split, net: MLP, on_logits: Callable, steps: int, lr: float, s
 # ---- side by side ----------------------------------------------------------------------------------------------------
 
 
-class Finding(NamedTuple):
-    """One misbehaviour beside the right version."""
+class Mistake(NamedTuple):
+    """One mistake of a printed example beside the right version."""
 
     what: str
     wrong: str
     right: str
 
 
-def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Finding]:
+def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Mistake]:
     """Reproduce what goes wrong in the example, each beside what is right.   Equations (B1), (D28) and (D29)
 
     Examples
     --------
-    >>> [finding.what for finding in side_by_side(steps=5)][:2]
+    >>> [mistake.what for mistake in side_by_side(steps=5)][:2]
     ['entries of the output', 'output for h and for 0 h, one seed']
     """
     rng = np.random.default_rng(seed)
@@ -301,26 +301,26 @@ def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Finding]:
     shifted = [logit_dropout_loss(logits + c, labels, KEEP_PROB) for c in (0, 3)]
     plain = [float(softmax_cross_entropy_forward(logits + c, labels)[0]) for c in (0, 3)]
     return [
-        Finding(
+        Mistake(
             "entries of the output", f"{sorted(set(bits.ravel().tolist()))}", f"0 or h / q, up to {right.max():.2f}"
         ),
-        Finding("output for h and for 0 h, one seed", _same(bits, bits_of_0), _same(right, 0 * right)),
-        Finding("its argument afterwards", _kept(overwritten, h), _kept(before, h)),
-        Finding("runs with 64 examples of 10 logits", _runs(dropout_as_printed, rng), "yes"),
-        Finding("mean output / mean activation", f"{unscaled.mean() / h.mean():.3f}", f"{right.mean() / h.mean():.3f}"),
-        Finding("largest change of a parameter in 200 steps", f"{returned.moved:.3g}", f"{on_hidden.moved:.3g}"),
-        Finding(
+        Mistake("output for h and for 0 h, one seed", _same(bits, bits_of_0), _same(right, 0 * right)),
+        Mistake("its argument afterwards", _kept(overwritten, h), _kept(before, h)),
+        Mistake("runs with 64 examples of 10 logits", _runs(dropout_as_printed, rng), "yes"),
+        Mistake("mean output / mean activation", f"{unscaled.mean() / h.mean():.3f}", f"{right.mean() / h.mean():.3f}"),
+        Mistake("largest change of a parameter in 200 steps", f"{returned.moved:.3g}", f"{on_hidden.moved:.3g}"),
+        Mistake(
             "mean loss of these steps (expected)",
             f"{np.mean(returned.losses):.4f} ({returned_mask_loss(10, KEEP_PROB):.4f})",
             f"guessing: {math.log(10):.4f}",
         ),
-        Finding(
+        Mistake(
             f"training loss after {steps} steps, classes apart",
             f"{on_logits.train_loss:.4f} (floor {logit_dropout_floor(10, 1 - KEEP_PROB):.6f})",
             f"{on_hidden.train_loss:.4f}",
         ),
-        Finding("the same net in evaluation", f"{on_logits.evaluation_loss:.4f}", f"{on_hidden.evaluation_loss:.4f}"),
-        Finding(
+        Mistake("the same net in evaluation", f"{on_logits.evaluation_loss:.4f}", f"{on_hidden.evaluation_loss:.4f}"),
+        Mistake(
             "loss after adding 3 to all logits",
             f"{shifted[0]:.4f} -> {shifted[1]:.4f}",
             f"{plain[0]:.4f} -> {plain[1]:.4f}",
@@ -366,7 +366,7 @@ def report(seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, steps: 
             Table(
                 "As printed, and right",
                 ("what", "as printed", "right"),
-                [tuple(finding) for finding in side_by_side(seed, steps=steps)],
+                [tuple(mistake) for mistake in side_by_side(seed, steps=steps)],
             ),
         ],
         remark="The printed module returns its random bits, not the activations times the bits: the input is not read, no "

@@ -17,7 +17,7 @@ import numpy as np
 from numpynet.data import load_digits
 from numpynet.data.dataset import Dataset, Split
 from numpynet.equations.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from numpynet.experiments.document_dropout import BATCH, EPOCHS, HIDDEN, LR, Finding
+from numpynet.experiments.document_dropout import BATCH, EPOCHS, HIDDEN, LR, Mistake
 from numpynet.experiments.publish import Report, Table
 from numpynet.experiments.setup import direction, paired, seeds_setting
 from numpynet.network import MLP
@@ -319,12 +319,12 @@ def arms(
 
 def side_by_side(
     data: Dataset, seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, lr: float = LR
-) -> list[Finding]:
+) -> list[Mistake]:
     """Reproduce what goes wrong in the example, each beside what is right.   Equations (L4), (L16), (M16)
 
     Examples
     --------
-    >>> [finding.what for finding in side_by_side(load_digits(), hidden=8, epochs=1)][0]
+    >>> [mistake.what for mistake in side_by_side(load_digits(), hidden=8, epochs=1)][0]
     'survivors against theta_0, before the second loop'
     """
     net, loop = MLP((data.train.x.shape[1], hidden, data.n_classes)), {"epochs": epochs, "lr": lr, "seed": seed}
@@ -355,42 +355,42 @@ def side_by_side(
     moved = float(np.abs(ticket.vector - rewound.vector).max())
     one = float(np.linalg.norm(gradient(net, ticket, *first_batch[:2], mask).vector))
     return [
-        Finding(
+        Mistake(
             "survivors against theta_0, before the second loop",
             f"off by up to {_off(printed, theta_0, mask):.3f}",
             f"off by {_off(rewound, theta_0, mask):g}: bit for bit",
         ),
-        Finding(
+        Mistake(
             "pruned weights that are not 0 after one step",
             f"{100 * revived(forgot, mask):.1f} %",
             f"{100 * revived(kept, mask):g} %",
         ),
-        Finding(
+        Mistake(
             "weights left after the second loop",
             f"{100 * weights_left(net, forgot_long):.1f} %",
             f"{100 * weights_left(net, ticket):.1f} %, as pruned",
         ),
-        Finding(
+        Mistake(
             "arrays that the two nets share",
             "all: they are one net" if np.shares_memory(shared.vector, dense.vector) else "none",
             "some" if np.shares_memory(ticket.vector, theta_T.vector) else "none",
         ),
-        Finding(
+        Mistake(
             "the dense net after the second loop",
             f"gone: its accuracy {accuracy['before']} has become {accuracy['after']}",
             "as it was" if np.array_equal(theta_T.vector, before.vector) else "changed",
         ),
-        Finding(
+        Mistake(
             "the second net's own initial weights",
             "not read: any others give the same net" if unread else "used",
             "the control: same mask, other start",
         ),
-        Finding(
+        Mistake(
             "were they two: largest change by the first net's optimizer",
             f"{other.moved:g}",
             f"{moved:.3f}, by its own",
         ),
-        Finding(
+        Mistake(
             f"were they two: norm of the gradient after {steps} batches",
             f"{other.last_norm:.2f}, after one {other.first_norm:.2f}: never cleared",
             f"{one:.2f}, of one batch",
@@ -408,7 +408,7 @@ def report(seeds: Sequence[int] = (0, 1, 2, 3, 4), *, hidden: int = HIDDEN, epoc
     """
     data = load_digits()
     found = arms(data, seeds, hidden=hidden, epochs=epochs)
-    findings = side_by_side(data, seeds[0], hidden=hidden, epochs=epochs)
+    mistakes = side_by_side(data, seeds[0], hidden=hidden, epochs=epochs)
     density = t_interval(found.left[TICKET]).mean
     return Report(
         title="The article's example 4.2, a lottery ticket, put right",
@@ -418,7 +418,7 @@ def report(seeds: Sequence[int] = (0, 1, 2, 3, 4), *, hidden: int = HIDDEN, epoc
             Table(
                 "As printed, once its call is repaired, and right",
                 ("what", "as printed", "right"),
-                [tuple(finding) for finding in findings],
+                [tuple(mistake) for mistake in mistakes],
             ),
         ],
         remark=_remark(found, density),

@@ -79,7 +79,7 @@ def test_the_page_shows_what_the_terminal_showed_and_needs_nothing_else(tmp_path
     page = publish(outcome(), tmp_path / "a" / "b", command="numpynet dropout x", say=said.append)
     assert {path.name for path in page.parent.iterdir()} == {"one.png", "report.html"}
     parsed = Page(page.read_text(encoding="utf-8"))
-    shown = "\n".join(parsed.texts).replace("\u00a0", " ")
+    shown = "\n".join(parsed.texts)
     for text in ("First <b>", "1 ± 2", "x & y", "Second", "3", "One line.", "Another."):
         assert text in shown
         assert text in "\n".join(said)
