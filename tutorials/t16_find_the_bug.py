@@ -94,8 +94,8 @@ shown = [name for name in suspects if name not in ("right", "dW: input before dr
 fig, axes = plt.subplots(2, 4, figsize=(9.0, 4.4))
 for column, name in zip(axes.T, shown):
     a, n = suspects[name]
-    limit = max(abs(a).max(), abs(n).max())
     for ax, array in zip(column, (a, np.where(abs(a - n) > 1e-12, a - n, np.nan))):
+        limit = np.nanmax(abs(array))  # a scale for each map
         ax.imshow(array, cmap="PuOr", vmin=-limit, vmax=limit)
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
