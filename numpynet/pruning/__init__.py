@@ -13,7 +13,7 @@ network a smaller one with the same outputs.
 
 from numpynet.pruning import zhou
 from numpynet.pruning.budgets import erdos_renyi, layer_counts
-from numpynet.pruning.compaction import Compacted, CompactionReport, compact, time_ratio
+from numpynet.pruning.compaction import Compacted, CompactionReport, compact, describe_compaction, time_ratio
 from numpynet.pruning.counts import survivors
 from numpynet.pruning.magnitude import magnitude_mask
 from numpynet.pruning.masks import (
@@ -64,6 +64,7 @@ __all__ = [
     "count_paths",
     "dense_gradients",
     "dense_mask",
+    "describe_compaction",
     "drop_and_grow",
     "effective_density",
     "effective_mask",

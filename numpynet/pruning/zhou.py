@@ -87,6 +87,23 @@ def large_init_large_final(theta_0: Parameters, theta_T: Parameters, *, alpha: f
     return weights_only(np.minimum(float(alpha) * np.abs(theta_T), np.abs(theta_0)))
 
 
+def small_init_small_final(theta_0: Parameters, theta_T: Parameters, *, alpha: float = 1.0) -> Parameters:
+    """S = -max(alpha |W_T|, |W_0|): small at both ends, the counterpart of ``large_init_large_final``.
+
+    Examples
+    --------
+    >>> from numpynet.parameters import Layout
+    >>> layout = Layout.of_sizes((1, 2))
+    >>> theta_0 = Parameters(np.array([1.0, -2.0, 0.0, 0.0]), layout)
+    >>> theta_T = Parameters(np.array([4.0, 1.0, 0.0, 0.0]), layout)
+    >>> small_init_small_final(theta_0, theta_T, alpha=0.5)["W1"]
+    array([[-2., -2.]])
+    """
+    if not alpha > 0:
+        raise ValueError(f"alpha is {alpha!r}, but a number > 0 is needed")
+    return weights_only(-np.maximum(float(alpha) * np.abs(theta_T), np.abs(theta_0)))
+
+
 def magnitude_increase(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = |W_T| - |W_0|.   Equation (P3)
 

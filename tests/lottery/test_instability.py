@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpynet.data import Split
+from numpynet.data import Split, load_mnist1d
+from numpynet.lottery.controls import control_rngs, shuffled_mask
 from numpynet.lottery.instability import ALPHAS, analyse_stability, forks, instability, interpolate, line
 from numpynet.lottery.rewinding import rewind_point
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
+from numpynet.pruning import alive_counts, magnitude_mask
+from numpynet.seeding import stream
 from numpynet.training import begin, evaluate, train
 from tests.checks import assert_close
 from tests.lottery.small import NET, PLAN, STEPS, mask_of, plan_with, run, same, split_of, theta_of, trained
@@ -153,3 +156,29 @@ def run_quietly(state, split):
 def test_wrong_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.slow
+def test_a_ticket_is_stable_where_the_dense_net_and_its_shuffled_mask_are_not():
+    """MNIST-1D, 40-100-100-10, 2000 steps, forked at the start, 4 replicates, 22.8 % of the weights.
+
+    Known from 8 replicates: training error rises by 7.8 +- 1.7 % for the dense net, .18 +- .13 for the ticket, 11.9 +- 1.7
+    for its shuffled mask.
+    """
+    data, net, seeds_ = load_mnist1d(), MLP((40, 100, 100, 10)), range(4)
+    plan = TrainingPlan(steps=2000, batch_size=100, optimizer=Adam(), schedule=0.003, evaluate_every=2000)
+    theta_0 = net.init([stream(s, "init") for s in seeds_])
+    mask = None
+    for _ in range(7):
+        state = begin(net, plan, data.train, seed=seeds_, theta_0=theta_0, weight_mask=mask)
+        mask = magnitude_mask(run_quietly(state, data.train), mask, rate=0.2)
+    assert alive_counts(mask) == {"W1": [838] * 4, "W2": [2098] * 4, "W3": [478] * 4}
+    shuffled = shuffled_mask(mask, control_rngs(seeds_, "shuffle"))
+    rise = {}
+    for name, m in (("dense", None), ("ticket", mask), ("shuffled", shuffled)):
+        stability = analyse_stability(
+            net, plan, data.train, {"train": data.train}, seed=seeds_, theta_0=theta_0, weight_mask=m
+        )
+        rise[name] = stability.lines["train"].instability
+    print({name: (100 * values).round(2).tolist() for name, values in rise.items()})
+    assert rise["ticket"].mean() < 0.02 < 0.04 < rise["dense"].mean() < rise["shuffled"].mean()

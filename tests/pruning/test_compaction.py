@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from numpynet.parameters import Layout, Parameters
 from numpynet.pruning import (
     compact,
     count_paths,
+    describe_compaction,
     effective_density,
     effective_mask,
     mask_from_arrays,
@@ -215,6 +218,16 @@ def test_a_smaller_network_is_faster() -> None:
     assert 0 < time_ratio(net, theta, small, x) < 0.5
     with pytest.raises(ValueError, match="repeats is 0"):
         time_ratio(net, theta, small, x, repeats=0)
+
+
+def test_the_description_says_how_much_smaller_how_much_faster_and_how_equal() -> None:
+    net, theta, split = random_net(0, (6, 5, 4, 3))
+    mask = random_mask(net.layout, 0, 0.9)
+    mask["W2"][2], mask["W1"][:, 3] = 0, 0
+    text = describe_compaction(net, theta, mask, split.x, repeats=2)
+    assert text.startswith(str(compact(net, theta, mask).report))
+    share, difference = re.search(r"11 examples takes (\d+) % .* at most (\d\.\de-\d\d),", text).groups()
+    assert 0 < int(share) < 1000 and float(difference) <= 1e-12
 
 
 # ---- what a ticket is ------------------------------------------------------------------------------------------------

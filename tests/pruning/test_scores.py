@@ -26,6 +26,7 @@ ZHOU = [
     zhou.large_init,
     zhou.small_init,
     zhou.large_init_large_final,
+    zhou.small_init_small_final,
     zhou.magnitude_increase,
     zhou.movement,
     zhou.large_final_same_sign,
@@ -154,6 +155,10 @@ def test_the_criteria_of_zhou_are_their_formulas(seed: int, alpha: float) -> Non
         weights_of(zhou.large_init_large_final(theta_0, theta_T, alpha=alpha)),
         np.minimum(alpha * np.abs(W_f), np.abs(W_i)),
     )
+    assert_close(
+        weights_of(zhou.small_init_small_final(theta_0, theta_T, alpha=alpha)),
+        -np.maximum(alpha * np.abs(W_f), np.abs(W_i)),
+    )
 
 
 @pytest.mark.equation("P3")
@@ -200,8 +205,9 @@ def test_the_sign_rules_rank_the_wrong_signs_last_whatever_the_criterion(criteri
 
 def test_alpha_must_be_positive() -> None:
     theta = random_theta(LAYOUT, 0)
-    with pytest.raises(ValueError, match="alpha is 0"):
-        zhou.large_init_large_final(theta, theta, alpha=0)
+    for criterion in (zhou.large_init_large_final, zhou.small_init_small_final):
+        with pytest.raises(ValueError, match="alpha is 0"):
+            criterion(theta, theta, alpha=0)
 
 
 # ---- movement --------------------------------------------------------------------------------------------------------
