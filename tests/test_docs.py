@@ -14,10 +14,23 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("source", EXAMPLES)
+# Pages that are read from top to bottom: an example may use what stands above it. On all others each stands alone.
+IN_ONE_GO = {"lottery_tickets.md"}
+
+
+@pytest.mark.parametrize("source", [e for e in EXAMPLES if e.id.rpartition("-")[0] not in IN_ONE_GO])
 def test_an_example_runs(source, capsys):
     exec(compile(source, "example", "exec"), {"__name__": "example"})
     assert capsys.readouterr().out, "an example shows something"
+
+
+@pytest.mark.parametrize("page", sorted(IN_ONE_GO))
+def test_the_examples_of_a_page_run_one_after_the_other(page, capsys):
+    scope = {"__name__": "example"}
+    for example in EXAMPLES:
+        if example.id.startswith(f"{page}-"):
+            exec(compile(example.values[0], example.id, "exec"), scope)
+            assert capsys.readouterr().out, f"{example.id} shows nothing"
 
 
 def test_there_are_examples():
