@@ -6,6 +6,11 @@ Choose a profile with ``HYPOTHESIS_PROFILE=thorough python -m pytest``; where ``
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
+
+# The reader of the equation book belongs to the site, and the tests hold code and book together with it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
 # Small matrices are multiplied faster by one thread than by several. It must be said before NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

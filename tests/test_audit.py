@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numpynet_site.scan import BOOK, read_book
 
 import numpynet.equations.linear as linear
 import numpynet.equations.losses as losses
@@ -27,7 +28,7 @@ from numpynet.gradcheck.numeric import complex_step
 from numpynet.lottery import edge_popup, instability, rewinding, supermasks
 from numpynet.parameters import Parameters
 from tests.strategies import seeds
-from tests.test_equation_book import BOOK, NOT_YET, read_book
+from tests.test_equation_book import NOT_YET
 
 ROWS = {row.id: row for row in read_book(BOOK.read_text(encoding="utf-8"))}
 

@@ -8,110 +8,28 @@ the rows N, which are false claims, oblige nobody.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-BOOK = ROOT / "docs" / "equations.md"
+from numpynet_site.scan import (
+    BOOK,
+    Mention,
+    Row,
+    all_mentions,
+    cited_ids,
+    docstring_mentions,
+    marker_mentions,
+    read_book,
+    text_mentions,
+)
 
 # What is still to come: nothing. A new row may stand here until its code and its test are there; the test below says which.
 NOT_YET: set[str] = set()
 
 
-# ---- the scanner -----------------------------------------------------------------------------------------------------
-
-
-class Row(NamedTuple):
-    """A row of the book; the rows N have no kind."""
-
-    id: str
-    kind: str
-    name: str
-
-
-class Mention(NamedTuple):
-    """An id that a docstring cites or a marker names, and where."""
-
-    id: str
-    where: str
-    scope: str  # "function", "module" or "text" for citations, "marker" for tests
-
-
-ROW = re.compile(r"^\| ([A-Z]\d+) \| (.*) \|$", re.MULTILINE)
-ID = r"\([A-Z]\d+\)"
-CITATION = re.compile(rf"\bEquations?\s+({ID}(?:(?:,\s*and|,|\s+and|\s+to)\s+{ID})*)")
-LOOKS_LIKE_ONE = re.compile(r"\b(?:[Ee]quations?|[Ee]qs?\.)\s*\(?[A-Z]\d+")
-
-
-def read_book(text: str) -> list[Row]:
-    """Return the rows of all tables whose first cell is an id."""
-    rows = []
-    for match in ROW.finditer(text):
-        first, second, *_ = [cell.strip() for cell in match[2].split(" | ")]
-        rows.append(Row(match[1], "", first) if match[1].startswith("N") else Row(match[1], first, second))
-    return rows
-
-
-def cited_ids(text: str) -> Iterator[tuple[str, int]]:
-    """Yield every id that a text cites, ranges written out, with its offset in the text.
-
-    What only looks like a citation is yielded as it stands: it is no id, so whoever looks it up will complain.
-    """
-    understood = set()
-    for match in CITATION.finditer(text):
-        understood.add(match.start())
-        previous = ""
-        for link, name in re.findall(rf"(\bto\s+|)({ID})", match[1]):
-            name = name.strip("()")
-            if not link:
-                yield name, match.start()
-            elif name[0] == previous[0] and int(name[1:]) > int(previous[1:]):
-                for number in range(int(previous[1:]) + 1, int(name[1:]) + 1):
-                    yield f"{name[0]}{number}", match.start()
-            else:
-                yield f"{previous} to {name}", match.start()
-            previous = name
-    for match in LOOKS_LIKE_ONE.finditer(text):
-        if match.start() not in understood:
-            yield f"{match[0]!r} (write it as Equation (B5))", match.start()
-
-
-def docstring_mentions(source: str, path: str) -> Iterator[Mention]:
-    """Yield what the docstrings of a module cite."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            docstring = ast.get_docstring(node, clean=False)
-            if docstring:
-                scope = "module" if isinstance(node, ast.Module) else "function"
-                for name, offset in cited_ids(docstring):
-                    line = node.body[0].lineno + docstring.count("\n", 0, offset)
-                    yield Mention(name, f"{path}:{line}", scope)
-
-
-def text_mentions(text: str, path: str) -> Iterator[Mention]:
-    """Yield what a page or a tutorial cites."""
-    for name, offset in cited_ids(text):
-        yield Mention(name, f"{path}:{text.count(chr(10), 0, offset) + 1}", "text")
-
-
-def marker_mentions(source: str, path: str) -> Iterator[Mention]:
-    """Yield what the ``pytest.mark.equation(...)`` of a file name, on functions, classes or parameters."""
-    for node in ast.walk(ast.parse(source)):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "equation"):
-            continue
-        if not (isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "mark"):
-            continue
-        where = f"{path}:{node.lineno}"
-        if not node.args or node.keywords:
-            yield Mention(f"{ast.unparse(node)} (ids are wanted)", where, "marker")
-        for argument in node.args:
-            literal = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-            yield Mention(argument.value if literal else f"{ast.unparse(argument)} (no literal)", where, "marker")
+# ---- what is wrong -------------------------------------------------------------------------------------------------
 
 
 def unknown_ids(book: Iterable[Row], mentions: Iterable[Mention]) -> list[str]:
@@ -155,12 +73,6 @@ def complaints(book: list[Row], mentions: Iterable[Mention], not_yet: set[str]) 
 # ---- the repository --------------------------------------------------------------------------------------------------
 
 
-def sources(*patterns: str) -> Iterator[tuple[str, str]]:
-    for pattern in patterns:
-        for path in sorted(ROOT.glob(pattern)):
-            yield path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
-
-
 @pytest.fixture(scope="module")
 def book() -> list[Row]:
     return read_book(BOOK.read_text(encoding="utf-8"))
@@ -168,14 +80,7 @@ def book() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def mentions() -> list[Mention]:
-    found: list[Mention] = []
-    for source, path in sources("numpynet/**/*.py"):
-        found += docstring_mentions(source, path)
-    for source, path in sources("tests/**/*.py", "numpynet/conformance/**/*.py"):
-        found += marker_mentions(source, path)
-    for text, path in sources("docs/**/*.md", "tutorials/**/*.py", "*.md"):
-        found += text_mentions(text, path)
-    return found
+    return all_mentions()
 
 
 def test_the_book_is_in_order(book: list[Row]) -> None:
@@ -277,15 +182,18 @@ def test_i(): ...
 def equation(book): other.equation("B98")
 """
 
-SMALL_BOOK = [Row("B1", "def", "one"), Row("B2", "def", "two"), Row("B3", "law", "three"), Row("B4", "obs", "four")]
+SMALL_BOOK = [
+    Row(name, kind, words, ("$x$", "", "CF"))
+    for name, kind, words in [("B1", "def", "one"), ("B2", "def", "two"), ("B3", "law", "three"), ("B4", "obs", "four")]
+]
 
 
 def test_docstrings_are_read_and_nothing_else() -> None:
     assert list(docstring_mentions(SOURCE, "m.py")) == [
-        Mention("B1", "m.py:2", "module"),
-        Mention("B2", "m.py:7", "function"),
-        Mention("B99", "m.py:7", "function"),
-        Mention("B3", "m.py:12", "function"),
+        Mention("B1", "m.py", 2, "module"),
+        Mention("B2", "m.py", 7, "function", "f"),
+        Mention("B99", "m.py", 7, "function", "f"),
+        Mention("B3", "m.py", 12, "function", "C.g"),
     ]
 
 
@@ -296,7 +204,8 @@ def test_markers_are_read_wherever_they_stand() -> None:
         "*IDS (no literal)",
         "pytest.mark.equation() (ids are wanted)",
     }
-    assert Mention("B99", "t.py:2", "marker") in found
+    assert Mention("B99", "t.py", 2, "marker", "test_f") in found
+    assert {m.name for m in found if m.id in ("B2", "B3")} == {"TestC", "TestC.test_g"}
 
 
 def test_a_planted_wrong_id_is_found(tmp_path: Path) -> None:
@@ -306,23 +215,27 @@ def test_a_planted_wrong_id_is_found(tmp_path: Path) -> None:
     assert lines == ["wrong.py:7: B99 is not in docs/equations.md"]
     lines = unknown_ids(SMALL_BOOK, marker_mentions((tmp_path / "test_wrong.py").read_text(encoding="utf-8"), "t.py"))
     assert len(lines) == 3 and lines[0].startswith("t.py:2: B99 is not")
-    lines = unknown_ids(SMALL_BOOK, text_mentions("# Page\n\nSee Equation (B7).", "docs/page.md"))
-    assert lines == ["docs/page.md:3: B7 is not in docs/equations.md"]
+    page = "# Page\n\nSee Equation (B7).\n\n$$\nx \\tag{B8}\n$$\n"
+    lines = unknown_ids(SMALL_BOOK, text_mentions(page, "docs/page.md"))
+    assert lines == [f"docs/page.md:{line}: B{id} is not in docs/equations.md" for line, id in [(3, 7), (6, 8)]]
 
 
 def test_rows_are_read() -> None:
     text = (
         "| id | kind | name |\n|---|---|---|\n| B1 | def | one | $x$ |\n| N1 | a claim | the truth | - |\n| 3 | 4 |\n"
     )
-    assert read_book(text) == [Row("B1", "def", "one"), Row("N1", "", "a claim")]
+    assert read_book(text) == [
+        Row("B1", "def", "one", ("$x$",)),
+        Row("N1", "", "a claim", ("the truth", "-")),
+    ]
 
 
 def code(name: str) -> Mention:
-    return Mention(name, "m.py:1", "function")
+    return Mention(name, "m.py", 1, "function", "f")
 
 
 def test_of(name: str) -> Mention:
-    return Mention(name, "t.py:1", "marker")
+    return Mention(name, "t.py", 1, "marker", "test_f")
 
 
 test_of.__test__ = False  # a helper, whatever its name
@@ -337,7 +250,7 @@ test_of.__test__ = False  # a helper, whatever its name
         ([code("B1"), test_of("B1"), test_of("B2"), test_of("B3")], set(), ["B2 (def, two) lacks code"]),
         ([code("B1"), test_of("B1")], {"B3"}, ["B2 (def, two) lacks code and a test"]),
         ([code("B1"), code("B2"), code("B3"), test_of("B1"), test_of("B2")], set(), ["B3 (law, three) lacks a test"]),
-        ([Mention("B1", "m.py:1", "module"), test_of("B1")], {"B2", "B3"}, ["B1 (def, one) lacks code"]),
+        ([Mention("B1", "m.py", 1, "module"), test_of("B1")], {"B2", "B3"}, ["B1 (def, one) lacks code"]),
         ([code("B1"), test_of("B1")], {"B1", "B2", "B3"}, ['done, take out of NOT_YET: "B1"']),
         ([test_of("B3"), code("B1")], {"B1", "B2", "B3"}, ['done, take out of NOT_YET: "B3"']),
         ([], {"B1", "B2", "B3", "B4"}, ['no row of kind def or law, take out of NOT_YET: "B4"']),

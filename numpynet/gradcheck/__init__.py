@@ -8,9 +8,9 @@ Check one layer, in your own style of functions, and read what is wrong with it:
     print(report.text())                          # where, how much, and the most likely cause
     report.raise_if_failed()                      # in a test
 
-========================  ===========================================================================================
+=========================  ===========================================================================================
 what there is to check     how
-========================  ===========================================================================================
+=========================  ===========================================================================================
 a whole implementation     ``check_layers(layers_of(module))`` -> a list of ``Report``, from the loss backwards
 one forward and backward   ``check_pair(linear_pair(f, b))``, ``relu_pair``, ``dropout_pair``,
                            ``softmax_cross_entropy_pair``, ``l2_penalty_pair``, ``activation_pair``; a ``LayerPair`` of
@@ -18,9 +18,9 @@ one forward and backward   ``check_pair(linear_pair(f, b))``, ``relu_pair``, ``d
 layers of strangers        ``from_object``, ``from_cache``, ``from_closure`` make (forward, backward) of them;
                            ``self_drawing_dropout_pair`` for a dropout that draws its own mask
 a network of this package  ``check_network(MLP(...))``; with 266,610 parameters in a tenth of a second
-f(x) -> (scalar, gradient) ``check_function(f, x)``
+f(x) -> (value, grad)       ``check_function(f, x)``
 two arrays                 ``diagnose(analytic, numeric)``
-========================  ===========================================================================================
+=========================  ===========================================================================================
 
 Where things are: ``numeric`` (complex step and differences), ``draws`` (sizes, masks, factors), ``layers`` and ``pairs``
 (the layer contract as data), ``run``, ``stages``, ``checker`` and ``checks`` (the check itself), ``candidates`` and ``diagnosis``
