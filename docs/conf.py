@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
-import numpynet_site
+import numpynet_site  # noqa: E402
 
-import numpynet
+import numpynet  # noqa: E402
 
 numpynet_site.one_thread()
 

@@ -1,0 +1,24 @@
+// What scrolls sideways must be reachable with the keyboard, and wide tables scroll within their own frame.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const table of document.querySelectorAll("article table.docutils")) {
+    if (table.closest(".table-wrapper")) continue;
+    const frame = document.createElement("div");
+    frame.className = "table-wrapper";
+    table.replaceWith(frame);
+    frame.append(table);
+  }
+  const focusable = () => {
+    for (const box of document.querySelectorAll("article pre, article .table-wrapper, article div.math, article .formula")) {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        if (!box.matches("pre")) {
+          box.setAttribute("role", "region");
+          box.setAttribute("aria-label", box.matches(".table-wrapper") ? "Table, scrolls sideways" : "Formula, scrolls sideways");
+        }
+      }
+    }
+  };
+  focusable();
+  window.addEventListener("load", () => setTimeout(focusable, 1000));
+  window.addEventListener("resize", focusable);
+});

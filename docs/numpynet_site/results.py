@@ -46,16 +46,15 @@ def _section(result: dict, name: str, document: nodes.document) -> nodes.section
     return section
 
 
-def _table(header, rows) -> nodes.container:
-    """Return a table that scrolls within its own frame, which the keyboard reaches, when the screen is narrow."""
+def _table(header, rows) -> nodes.table:
+    """Return a table; on narrow screens the page's script lets it scroll within a frame of its own."""
     group = nodes.tgroup(cols=len(header))
     group += [nodes.colspec(colwidth=1) for _ in header]
     head, body = nodes.thead(), nodes.tbody()
     head += _row(header)
     body += [_row(row) for row in rows]
     group += [head, body]
-    table = nodes.table("", group, classes=["measured"])
-    return table
+    return nodes.table("", group, classes=["measured"])
 
 
 def _row(cells) -> nodes.row:

@@ -92,8 +92,18 @@ def write_results(
     settings: Mapping[str, object],
     findings: Sequence[Finding],
     claims: Sequence[Claim],
+    tables: Sequence[Mapping[str, object]] = (),
+    remark: Sequence[str] = (),
 ) -> Path:
     """Write ``results.json``: everything that a statement of results needs, replicate by replicate.
+
+    Parameters
+    ----------
+    folder : that holds the run
+    title, question, command, settings : of the run; the command repeats it
+    findings, claims : numbers, and what the literature says about them
+    tables : records with heading, header and rows, as a page shows them
+    remark : what the intervals allow to say, line by line
 
     Raises
     ------
@@ -122,6 +132,8 @@ def write_results(
         "settings": {name: str(value) for name, value in settings.items()},
         "findings": [{**f._asdict(), "values": _plain(f)} for f in findings],
         "claims": [claim._asdict() for claim in claims],
+        "tables": list(tables),
+        "remark": list(remark),
     }
     path = folder / RESULTS
     write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""What an experiment hands out, and where it goes: tables on the terminal, figures and one page in a folder."""
+"""What an experiment hands out, and where it goes: tables on the terminal; figures, a page and its numbers in a folder."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class Report(NamedTuple):
 
 
 def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[str], None] = print) -> Path:
-    """Print the tables and the remark, write the figures and ``report.html``, and return the path of the page.
+    """Print the tables and the remark, write figures, ``report.html`` and ``results.json``, return the path of the page.
 
-    An outcome with findings also has a table of what the literature says, and a ``results.json``.
+    The last holds what the page shows, for programs; ``docs/results/`` keeps such files, and the site shows them. An
+    outcome with claims also has a table of what the literature says.
 
     Parameters
     ----------
@@ -79,22 +80,25 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
         figures.append(report.figure(png, caption))
     if figures:
         sections.append(report.section("Figures", *figures))
+    tables = list(outcome.tables)
     if outcome.claims:
-        sections.append(report.section("And the literature?", report.table(*claims_table(outcome))))
+        tables.append(Table("And the literature?", *claims_table(outcome)))
+        sections.append(report.section(tables[-1].heading, report.table(*tables[-1][1:])))
     settings = {"command": command, **outcome.settings} if command else outcome.settings
     sections.append(report.section("Settings", report.settings_table(settings)))
     page = folder / "report.html"
     write_text(page, report.page(outcome.title, outcome.question, sections))
-    if outcome.findings:
-        write_results(
-            folder,
-            title=outcome.title,
-            question=outcome.question,
-            command=command,
-            settings={**outcome.settings, **report.versions()},
-            findings=outcome.findings,
-            claims=outcome.claims,
-        )
+    write_results(
+        folder,
+        title=outcome.title,
+        question=outcome.question,
+        command=command,
+        settings={**outcome.settings, **report.versions()},
+        findings=outcome.findings,
+        claims=outcome.claims,
+        tables=[table._asdict() for table in tables],
+        remark=outcome.remark.splitlines(),
+    )
     return page
 
 

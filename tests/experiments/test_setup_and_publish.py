@@ -1,6 +1,7 @@
 """What the experiments share: paired trainings, and a report that shows what was said."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def outcome():
 def test_the_page_shows_what_the_terminal_showed_and_needs_nothing_else(tmp_path):
     said = []
     page = publish(outcome(), tmp_path / "a" / "b", command="numpynet dropout x", say=said.append)
-    assert {path.name for path in page.parent.iterdir()} == {"one.png", "report.html"}
+    assert {path.name for path in page.parent.iterdir()} == {"one.png", "report.html", "results.json"}
     parsed = Page(page.read_text(encoding="utf-8"))
     shown = "\n".join(parsed.texts)
     for text in ("First <b>", "1 ± 2", "x & y", "Second", "3", "One line.", "Another."):
@@ -87,6 +88,15 @@ def test_the_page_shows_what_the_terminal_showed_and_needs_nothing_else(tmp_path
         assert text in shown
     (link,) = [value for _, name, value in parsed.attributes if name == "src"]
     assert base64.b64decode(link.partition(",")[2]) == (tmp_path / "a" / "b" / "one.png").read_bytes()
+
+
+def test_the_numbers_are_there_for_programs_too(tmp_path):
+    page = publish(outcome(), tmp_path, command="numpynet dropout x", say=lambda text: None)
+    record = json.loads((page.parent / "results.json").read_text(encoding="utf-8"))
+    assert record["command"] == "numpynet dropout x"
+    assert record["tables"][0] == {"heading": "First <b>", "header": ["a", "b"], "rows": [["1 ± 2", "x & y"]]}
+    assert record["remark"] == ["One line.", "Another."]
+    assert record["settings"]["net"] == "5-4-3" and record["settings"]["NumPy"] == np.__version__
 
 
 def test_the_same_outcome_makes_the_same_files(tmp_path):
