@@ -40,6 +40,7 @@ nb_execution_timeout = 120
 nb_execution_in_temp = True
 nb_merge_streams = True
 
+add_module_names = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

@@ -8,7 +8,11 @@ document.addEventListener("DOMContentLoaded", () => {
     frame.append(table);
   }
   const focusable = () => {
-    for (const box of document.querySelectorAll("article pre, article .table-wrapper, article div.math, article .formula")) {
+    const width = document.querySelector("article")?.clientWidth ?? innerWidth;
+    for (const formula of document.querySelectorAll("article mjx-container:not([display])")) {
+      formula.classList.toggle("wide", formula.firstElementChild.getBoundingClientRect().width > width - 48);
+    }
+    for (const box of document.querySelectorAll("article pre, article .table-wrapper, article div.math, article mjx-container.wide")) {
       if (box.scrollWidth > box.clientWidth + 1) {
         box.tabIndex = 0;
         if (!box.matches("pre")) {

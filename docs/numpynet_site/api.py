@@ -64,7 +64,7 @@ def index_page(known: dict[str, Path]) -> str:
 def module_page(name: str, path: Path, known: dict[str, Path]) -> str:
     """Return the page of one module; that of a package lists its modules instead of what it imports from them."""
     inner = [other for other in known if other.rpartition(".")[0] == name]
-    lines = [_heading(name)]
+    lines = [_heading(name.removeprefix("numpynet."))]
     if path.name == "__init__.py":
         lines.append(f".. automodule:: {name}\n   :members:\n   :ignore-module-all:\n")
         lines += [f":doc:`{other} <{other}>`\n    {summary(known[other])}\n" for other in inner]
@@ -87,7 +87,15 @@ def _heading(text: str, mark: str = "=") -> str:
 
 
 def _toctree(names: list[str], *, hidden: bool) -> str:
-    return "\n".join([".. toctree::", "   :hidden:" if hidden else "", "", *[f"   {name}" for name in names], ""])
+    return "\n".join(
+        [
+            ".. toctree::",
+            "   :hidden:" if hidden else "",
+            "",
+            *[f"   {name.rpartition('.')[2]} <{name}>" for name in names],
+            "",
+        ]
+    )
 
 
 # ---- docstrings ------------------------------------------------------------------------------------------------------

@@ -165,14 +165,15 @@ def entry(
             fields.append((label, methods(cell) if label == "Verified by" else cell))
     sources = [f"[{source.name}](#{source.anchor})" for source in bibliography if row.id in source.ids]
     fields.append(("Comes from", ", ".join(sources)))
-    code: dict[str, list[str]] = {}
+    code: dict[str, list[Mention]] = {}
     for mention in mine:
         if mention.scope == "function":
             role = next((name for room, name in ROLES.items() if mention.path.startswith(room)), "Code")
-            code.setdefault(role, []).append(code_link(mention))
+            code.setdefault(role, []).append(mention)
     for role in ("Code", *ROLES.values()):
-        fields.append((role, ", ".join(dict.fromkeys(code.get(role, [])))))
-    fields.append(("Tests", ", ".join(dict.fromkeys(test_link(m) for m in mine if m.scope == "marker"))))
+        fields.append((role, ", ".join(code_links(code.get(role, [])))))
+    tests = dict.fromkeys(source_link(m) for m in mine if m.scope == "marker")
+    fields.append(("Tests", "".join(f"\n    - {link}" for link in tests)))
     taught = [m for m in mine if m.scope in ("tag", "text") and m.path in lessons]
     taught.sort(key=lambda mention: (mention.scope != "tag", mention.path))
     pages = dict.fromkeys(f"[{lessons[m.path]}](../tutorials/{PurePosixPath(m.path).stem}.md)" for m in taught)
@@ -203,18 +204,23 @@ def methods(cell: str) -> str:
     return "".join(part if odd else new for part, new, odd in zip(parts, spelt, [0, 1] * len(parts)))
 
 
-def code_link(mention: Mention) -> str:
-    """Return a link to the function that cites an equation: its API entry, or its file where it has none."""
-    module = module_of(mention.path)
-    private = any(part.startswith("_") for part in mention.name.split(".")) or ".zoo" in module or "mutants" in module
-    if private:
-        return source_link(mention)
-    return f"{{py:obj}}`{mention.name} <{module}.{mention.name}>`"
+def code_links(mentions: Sequence[Mention]) -> list[str]:
+    """Return links to the functions that cite an equation: to their API entries, or to their files where they have none.
 
-
-def test_link(mention: Mention) -> str:
-    """Return a link to a test in the pages of sources."""
-    return source_link(mention)
+    >>> code_links([Mention("B1", "numpynet/network.py", 9, "function", "MLP.forward")])
+    ['{py:obj}`MLP.forward <numpynet.network.MLP.forward>`']
+    """
+    places = dict.fromkeys((module_of(mention.path), mention.name) for mention in mentions)
+    names = [name for _, name in places]
+    first = {(module_of(mention.path), mention.name): mention for mention in mentions}
+    links = []
+    for module, name in places:
+        if name.startswith("_") or "._" in name or ".zoo" in module or ".mutants" in module:
+            links.append(source_link(first[module, name]))
+        else:
+            shown = name if names.count(name) == 1 else f"{module.removeprefix('numpynet.')}.{name}"
+            links.append(f"{{py:obj}}`{shown} <{module}.{name}>`")
+    return links
 
 
 def source_link(mention: Mention) -> str:

@@ -10,7 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 
 
 class Results(SphinxDirective):
-    """Show every measured experiment whose file name begins with the argument."""
+    """Show every measured experiment whose file name fits the argument."""
 
     required_arguments = 1
     has_content = False
@@ -18,9 +18,9 @@ class Results(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a section for each result."""
         folder = Path(self.env.srcdir) / "results"
-        paths = sorted(folder.glob(f"{self.arguments[0]}*.json"))
+        paths = sorted(folder.glob(f"{self.arguments[0]}.json"))
         if not paths:
-            raise self.error(f"there is no docs/results/{self.arguments[0]}*.json")
+            raise self.error(f"there is no docs/results/{self.arguments[0]}.json")
         sections = []
         for path in paths:
             self.env.note_dependency(str(path))
