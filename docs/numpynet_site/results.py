@@ -41,7 +41,7 @@ def _section(result: dict, name: str, document: nodes.document) -> nodes.section
     section += nodes.paragraph(text="To repeat it:")
     section += command
     opened = nodes.raw("", "<details><summary>Settings</summary>", format="html")
-    rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in result["settings"].items()]
+    rows = [(key, str(value)) for key, value in result["settings"].items()]
     section += [opened, _table(("setting", "value"), rows), nodes.raw("", "</details>", format="html")]
     return section
 

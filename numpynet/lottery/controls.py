@@ -1,18 +1,19 @@
 """Controls: nets that differ from a lottery ticket in one thing, so that a difference in accuracy can be laid to it.
 
-    ============== ================================== ==============================================================
-    dense          all weights, theta_0               the baseline
-    ticket         mask, theta_0
-    reinitialised  mask, a fresh draw                 does the initialisation matter?
-    permuted_init  mask, theta_0 permuted             ... or only the values, wherever they stand?
-    reshuffled     mask, the survivors permuted       ... or only which values survived?
-    shuffled_mask  mask permuted in each layer        does the structure matter beyond the number of weights of a layer?
-    random_ticket  permuted mask, a fresh draw        neither of the two
-    globally_shuffled_mask, uniform_mask              do the densities of the layers matter?
-    one_shot_mask  as many weights, cut at once       does it matter to prune in rounds?
-    ============== ================================== ==============================================================
+    ====================== ================================== =========================================================
+    dense                  all weights, theta_0               the baseline
+    ticket                 mask, theta_0                      what is to be explained
+    reinitialised          mask, a fresh draw                 does the initialisation matter?
+    permuted_init          mask, theta_0 permuted             ... or only the values, wherever they stand?
+    reshuffled             mask, the survivors permuted       ... or only which values survived?
+    shuffled_mask          mask permuted in each layer        does more matter than the number of weights of a layer?
+    random_ticket          permuted mask, a fresh draw        neither of the two
+    globally_shuffled_mask mask permuted over all layers      do the densities of the layers matter?
+    uniform_mask           one density in all layers          the same question, another answer
+    one_shot_mask          as many weights, cut at once       does it matter to prune in rounds?
+    ====================== ================================== =========================================================
 
-All keep the number of weights of each layer (the two of the last but one line that of the net), and train in the order
+All keep the number of weights of each layer (those of the two lines before the last, that of the net), and train in the order
 and for the time of the ticket. All are pure: what they are given does not change. A function that draws takes a
 generator, or a list of R of them for R replicates, and replicate r is then what its own generator alone would give.
 ``control_rngs`` makes them from seeds, as often as one likes. A permutation that changes nothing is drawn again, as long
