@@ -20,7 +20,9 @@ from numpynet import figures, report
 from numpynet.audit import audit_layers
 from numpynet.data import load_digits
 from numpynet.data.dataset import Dataset
-from numpynet.lottery.imp import TICKET, Arm, Monitored, iterative_pruning, magnitude_pruning, reinit
+from numpynet.lottery.arms import reinit
+from numpynet.lottery.imp import TICKET, Arm, Monitored, iterative_pruning
+from numpynet.lottery.prune_rules import prune_rule
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
 from numpynet.parameters import Parameters
@@ -153,7 +155,7 @@ def ticket_experiment(data: Dataset, seeds: list[int]) -> list[TicketLevel]:
         data.train,
         seeds=seeds,
         rounds=ROUNDS,
-        prune=magnitude_pruning(RATE),
+        prune=prune_rule(RATE),
         controls={"reinit": reinit},
         dense_controls=True,
         trainer=Monitored(data.train, {"test": data.test}, on_step=on_step),

@@ -50,6 +50,71 @@ def t_interval(values: np.ndarray | list[float]) -> Interval:
     return Interval(float(values.mean()), t_quantile(n - 1) * std / math.sqrt(n), std, n)
 
 
+class RatioInterval(NamedTuple):
+    """A ratio of paired positive numbers, and a 95 % interval for it, which need not lie evenly about it."""
+
+    value: float
+    low: float  # nan for a single pair
+    high: float
+    n: int
+
+    def text(self, *, digits: int = 2) -> str:
+        """Return ``value (low to high)``."""
+        if math.isnan(self.low):
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+def mean_of_ratios(values: np.ndarray | list[float], reference: np.ndarray | list[float]) -> RatioInterval:
+    """Return (1/n) sum A_i / B_i, with the 95 % t-interval of the logarithms of the ratios.
+
+    The interval belongs to the typical ratio, exp(mean of the logarithms); where single ratios are far apart their
+    mean may lie above it.
+
+    Parameters
+    ----------
+    values, reference : (n,) positive, paired
+
+    Examples
+    --------
+    >>> mean_of_ratios([1.0, 4.0], [1.0, 2.0]).value
+    1.5
+    """
+    a, b = _positive_pairs(values, reference)
+    logs = t_interval(np.log(a / b))
+    low, high = (math.exp(min(logs.mean + side * logs.half_width, 700.0)) for side in (-1, 1))
+    return RatioInterval(float((a / b).mean()), low, high, len(a))
+
+
+def ratio_of_means(values: np.ndarray | list[float], reference: np.ndarray | list[float]) -> RatioInterval:
+    """Return sum A_i / sum B_i, with a 95 % interval by leaving out one pair at a time (the jackknife).
+
+    Parameters
+    ----------
+    values, reference : (n,) positive, paired
+
+    Examples
+    --------
+    >>> round(ratio_of_means([1.0, 4.0], [1.0, 2.0]).value, 4)
+    1.6667
+    """
+    a, b = _positive_pairs(values, reference)
+    n, ratio = len(a), float(a.sum() / b.sum())
+    if n == 1:
+        return RatioInterval(ratio, math.nan, math.nan, 1)
+    without = (a.sum() - a) / (b.sum() - b)  # (n,)
+    std = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
+    half = t_quantile(n - 1) * std
+    return RatioInterval(ratio, ratio - half, ratio + half, n)
+
+
+def _positive_pairs(values, reference) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(values, np.float64), np.asarray(reference, np.float64)
+    if a.ndim != 1 or a.shape != b.shape or a.size == 0 or not (a > 0).all() or not (b > 0).all():
+        raise ValueError(f"ratios need two lists of as many positive numbers, got {a.tolist()} and {b.tolist()}")
+    return a, b
+
+
 def t_quantile(df: int, probability: float = 0.975) -> float:
     """Return the quantile of Student's t law for an integer number of degrees of freedom, by bisection.
 

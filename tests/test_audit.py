@@ -733,7 +733,7 @@ PARTS = {
         "all layers in one line": ({"prune_layerwise": lambda s, m, *, rate: pruning.prune_globally(s, m, rate=0.4)}, {"L7", "L10", "L11"}),
         "the first go": ({"prune_lowest": prune_anything}, {"L12", "L20"}),
         "a ticket that starts elsewhere": ({"numpynet.lottery.imp.begin": lambda net, plan, split, *, theta_0, **k: training.begin(net, plan, split, theta_0=1.01 * theta_0, **k)}, {"L4"}),
-        "a control with theta_0": ({"numpynet.lottery.imp.streams": lambda s: seeding.streams(s)._replace(reinit=seeding.streams(s).init)}, {"L5"}),
+        "a control with theta_0": ({"numpynet.lottery.arms.control_rngs": lambda seeds, purpose, draw: [seeding.stream(s, "init") for s in seeds]}, {"L5"}),
         "rates that add up": ({"rate_per_round": lambda density, rounds: (1 - density) / rounds}, {"L17"}),
         "magnitude of a layer over its largest": ({"magnitude": lambda theta: pruning.magnitude(theta) ** 0}, {"L10", "L11"}),
         "targeted dropout that keeps a candidate": ({"targeted_weight_dropout_forward": given(targeted.targeted_weight_dropout_forward, drop_prob=0.9)}, {"L12"}),

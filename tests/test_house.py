@@ -65,6 +65,15 @@ WITHOUT_EXAMPLE = {
     "checkpoints.load_checkpoint",  # that of save_checkpoint loads
     "lottery.ticket.load_ticket",  # that of save_ticket loads
     "pruning.selection.check_scores",
+    "lottery.run.run_group",
+    "lottery.run_folder.load_training",
+    "lottery.run_folder.save_training",
+    "experiments.lottery_command.run",
+    "experiments.lottery_command.resume",
+    "experiments.lottery_command.make_report",
+    "experiments.lottery_command.compare_runs",
+    "experiments.lottery_command.run_and_tell",
+    "experiments.lottery_command.level_facts",
     "demo.run_demo",
     "demo.dropout_experiment",
     "demo.ticket_experiment",

@@ -21,7 +21,9 @@ from numpynet.data.dataset import Dataset, Split
 from numpynet.equations.activations import relu, tanh
 from numpynet.equations.masks import prune_count, prune_lowest
 from numpynet.equations.targeted_dropout import targeted_weight_dropout_forward
-from numpynet.lottery.imp import TICKET, Arm, iterative_pruning, magnitude_pruning, reinit
+from numpynet.lottery.arms import reinit
+from numpynet.lottery.imp import TICKET, Arm, iterative_pruning
+from numpynet.lottery.prune_rules import prune_rule
 from numpynet.network import MLP
 from numpynet.optimizers import Momentum
 from numpynet.parameters import Layout, Parameters
@@ -193,7 +195,7 @@ def _rewinding(rng: np.random.Generator) -> list[Check]:
             split,
             seeds=[seed],
             rounds=2,
-            prune=magnitude_pruning(rate),
+            prune=prune_rule(rate),
             controls={"reinit": reinit},
             dense_controls=True,
             monitors={"test": data.test},

@@ -144,6 +144,29 @@ def sizes(text: str) -> tuple[int, ...]:
     return widths
 
 
+def rates(text: str) -> float | dict[str, float]:
+    """Return a pruning rate, or one for each layer.
+
+    Examples
+    --------
+    >>> rates("0.2"), rates("W1=0.2,W2=0.1")
+    (0.2, {'W1': 0.2, 'W2': 0.1})
+    """
+    parts = [part.partition("=") for part in text.split(",")]
+    try:
+        if len(parts) == 1 and not parts[0][1]:
+            values = {"": float(text)}
+        else:
+            values = {name.strip(): float(number) for name, _, number in parts}
+    except ValueError:
+        values = {}
+    if not values or len(values) < len(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor of the form W1=0.2,W2=0.2,W3=0.1")
+    if not all(0 <= value <= 1 for value in values.values()):
+        raise argparse.ArgumentTypeError(f"{text} must lie in [0, 1]: it is the share of the survivors that goes")
+    return values.get("", values)
+
+
 def shape(text: str) -> tuple[int, ...]:
     """Return the sizes N, d_in, d_out and K of a check.
 

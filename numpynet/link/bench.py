@@ -19,7 +19,8 @@ import numpy as np
 from numpynet.data.dataset import Dataset, Split, split_validation
 from numpynet.experiments.parts import kept
 from numpynet.experiments.setup import Steps, seeds_setting
-from numpynet.lottery.imp import Level, Trained, Training, iterative_pruning, magnitude_pruning
+from numpynet.lottery.imp import Level, Trained, Training, iterative_pruning
+from numpynet.lottery.prune_rules import prune_rule
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
 from numpynet.parameters import Parameters
@@ -217,7 +218,7 @@ def ladder(bench: Bench, seeds: Sequence[int], keep_prob: float, steps: Steps) -
             bench.data.train,
             seeds=seeds,
             rounds=bench.rounds,
-            prune=magnitude_pruning(RATE, output_rate=OUTPUT_RATE),
+            prune=prune_rule(RATE, output_rate=OUTPUT_RATE),
             trainer=trainer,
         )
     )

@@ -17,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from numpynet.data.dataset import Split
-from numpynet.equations.masks import prune_count
+from numpynet.lottery.arms import Control, Given
+from numpynet.lottery.rewinding import Init, Late, Rewinding, RewindPoint, rewind_point, rewound
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
-from numpynet.pruning import magnitude_mask, weight_density
+from numpynet.pruning import weight_density
 from numpynet.seeding import streams
 from numpynet.training import Record, TrainingState, begin, train
 
@@ -45,6 +46,7 @@ class Training(NamedTuple):
     level: int
     arm: Arm
     begin: Callable[[], TrainingState]  # makes its state at the first step
+    keep_at: int | None = None  # the step whose parameters are to be kept for late rewinding
 
 
 class Trained(NamedTuple):
@@ -53,6 +55,7 @@ class Trained(NamedTuple):
     theta: Parameters  # at the last step; pruned weights are 0
     weight_mask: Parameters
     history: list[Record]
+    point: RewindPoint | None = None  # where it was at the step that was to be kept
 
     def final(self, monitor: str) -> list[float]:
         """The accuracy of each replicate on a monitored split after the last step."""
@@ -61,8 +64,6 @@ class Trained(NamedTuple):
 
 Trainer = Callable[[Training], Trained]
 Prune = Callable[[Parameters, Parameters, Parameters], Parameters]  # (theta_0, theta_T, mask) -> new mask
-# (theta_0, mask, seeds, draw) -> start weights and mask of a control; see ``reinit`` below
-Control = Callable[[MLP, TrainingPlan, Parameters, Parameters, Sequence[int], int], tuple[Parameters, Parameters]]
 
 
 class Level(NamedTuple):
@@ -78,31 +79,6 @@ class Level(NamedTuple):
         return weight_density(self.weight_mask)[0]
 
 
-def magnitude_pruning(rate: float, *, output_rate: float | None = None) -> Prune:
-    """Return the rule of the paper: in every layer the given share of the survivors goes, those of smallest |W_T|.
-
-    Parameters
-    ----------
-    rate : share of the survivors removed per round
-    output_rate : that of the last layer; None for half of ``rate``
-
-    Examples
-    --------
-    >>> from numpynet.parameters import Layout
-    >>> theta = Parameters(np.array([1.0, -3.0, 2.0, 4.0, 0.0]), Layout.of_sizes((4, 1)))
-    >>> magnitude_pruning(0.5)(theta, theta, Parameters.ones(theta.layout))["W1"].ravel()   # one layer: it is the last
-    array([0., 1., 1., 1.], dtype=float32)
-    """
-    prune_count(rate, 0)  # raises now, and not after the first training, unless it is a number in [0, 1]
-    if output_rate is not None:
-        prune_count(output_rate, 0)
-    return partial(_magnitude_pruning, rate=rate, output_rate=output_rate)
-
-
-def _magnitude_pruning(theta_0, theta_T, weight_mask, *, rate, output_rate) -> Parameters:
-    return magnitude_mask(theta_T, weight_mask, rate=rate, output_rate=output_rate)
-
-
 def iterative_pruning(
     net: MLP,
     plan: TrainingPlan,
@@ -112,25 +88,28 @@ def iterative_pruning(
     rounds: int,
     prune: Prune,
     controls: Mapping[str, Control] | None = None,
-    draws: int = 1,
+    draws: int | Mapping[str, int] = 1,
+    rewinding: Rewinding = Init(),  # noqa: B008  frozen, without state
     dense_controls: bool = False,
     monitors: Mapping[str, Split] | None = None,
     trainer: Trainer | None = None,
 ) -> Iterator[Level]:
     """Prune ``rounds`` times, rewinding each time, and train the controls beside every ticket; yield level by level.
 
-    Every training of a replicate has a fresh optimizer and the same order of the data. The ticket starts from
-    ``mask * theta_0`` (Equation (L4)), a control from what its function gives (Equation (L5)). The next mask is cut
-    from the weights of the ticket after its last step.
+    All trainings of a replicate see the same order of the data. The ticket starts where ``rewinding`` says, by default at
+    ``mask * theta_0`` with a fresh optimizer (Equation (L4)); a control starts at the same step from what its function
+    gives (Equation (L5)), always with a fresh optimizer. The next mask is cut from the weights of the ticket after its
+    last step.
 
     Parameters
     ----------
     net, plan, train_split : what is trained, how, and on what
     seeds : one for each replicate; all replicates are trained in one stack
     rounds : how often to prune
-    prune : (theta_0, theta_T, mask) -> mask, for instance ``magnitude_pruning(0.2)``
-    controls : name -> function, for instance ``{"reinit": reinit}``
-    draws : how often each control is drawn and trained
+    prune : (theta_0, theta_T, mask) -> mask, for instance ``prune_rule(0.2)`` of ``numpynet.lottery.prune_rules``
+    controls : name -> function, for instance ``{"reinit": arms.reinit}``
+    draws : how often each control is drawn and trained; one number, or one for each name
+    rewinding : where the survivors start again, a record of ``numpynet.lottery.rewinding``
     dense_controls : whether level 0 has controls too; those of the dense net say how much initial weights matter at all
     monitors : name -> split to evaluate for each record
     trainer : trains; None for ``Monitored(train_split, monitors)``
@@ -148,44 +127,80 @@ def iterative_pruning(
     Examples
     --------
     >>> from numpynet.data import load_digits
+    >>> from numpynet.lottery.prune_rules import prune_rule
     >>> data, net, plan = load_digits(), MLP((64, 20, 10)), TrainingPlan(epochs=1, schedule=0.1)
-    >>> levels = iterative_pruning(net, plan, data.train, seeds=[0, 1], rounds=1, prune=magnitude_pruning(0.5))
+    >>> levels = iterative_pruning(net, plan, data.train, seeds=[0, 1], rounds=1, prune=prune_rule(0.5))
     >>> [round(level.density, 4) for level in levels]                    # (640 + 150) / 1480
     [1.0, 0.5338]
     """
     seeds = list(seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds are {seeds}, but one for each replicate is needed, all different")
-    for name, count, low in (("rounds", rounds, 0), ("draws", draws, 1)):
+    controls = dict(controls or {})
+    draws = dict(draws) if isinstance(draws, Mapping) else dict.fromkeys(controls, draws)
+    if set(draws) != set(controls):
+        raise ValueError(f"draws names {', '.join(draws)}, but the controls are {', '.join(controls)}")
+    for name, count, low in (("rounds", rounds, 0), *((f"draws of {name}", n, 1) for name, n in draws.items())):
         if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < low:
             raise ValueError(f"{name} is {count!r}, but an integer >= {low} is needed")
     return _levels(
-        net, plan, train_split, seeds, rounds, prune, dict(controls or {}), draws, dense_controls,
+        net, plan, train_split, seeds, rounds, prune, controls, draws, rewinding, dense_controls,
         trainer or Monitored(train_split, monitors or {}),
     )  # fmt: skip
 
 
-def _levels(net, plan, train_split, seeds, rounds, prune, controls, draws, dense_controls, trainer) -> Iterator[Level]:
+def _levels(
+    net, plan, train_split, seeds, rounds, prune, controls, draws, rewinding, dense_controls, trainer
+) -> Iterator[Level]:
     theta_0 = net.init([streams(s).init for s in seeds], initializer=plan.initializer, dtype=plan.dtype)
     weight_mask = Parameters.ones(net.layout, replicates=(len(seeds),), dtype=plan.dtype)
+    late = isinstance(rewinding, Late) and rewinding.step > 0
+    point, theta_T = None, theta_0
 
-    def start(theta: Parameters, mask: Parameters) -> TrainingState:
-        return begin(net, plan, train_split, seed=seeds, theta_0=theta, weight_mask=mask)
+    def start(how: Rewinding, theta: Parameters, mask: Parameters) -> TrainingState:
+        """The training that begins with these weights, wherever in the plan."""
+        if how == Init():
+            return begin(net, plan, train_split, seed=seeds, theta_0=theta, weight_mask=mask)
+        here = None if point is None else point._replace(theta=theta)
+        return rewound(
+            how, net, plan, train_split, seed=seeds, weight_mask=mask, theta_0=theta, point=here, theta_T=theta
+        )
 
-    def control(function: Control, mask: Parameters, draw: int) -> TrainingState:
-        return start(*function(net, plan, theta_0, mask, seeds, draw))
+    def control(make: Control, origin: Parameters, mask: Parameters, draw: int) -> TrainingState:
+        given = Given(net, plan, origin, mask, seeds, draw, dense.theta)
+        return start(again_fresh if number else Init(), *make(given))
 
+    again_fresh = Late(rewinding.step) if isinstance(rewinding, Late) else rewinding
     for number in range(rounds + 1):
-        ticket = trainer(Training(number, TICKET, partial(start, theta_0, weight_mask)))
+        if number == 0:
+            origin, how, keep_at = theta_0, Init(), rewinding.step if late else None
+        else:
+            origin = _origin(rewinding, theta_0, point, theta_T)
+            how, keep_at = rewinding, None
+        ticket = trainer(Training(number, TICKET, partial(start, how, origin, weight_mask), keep_at))
+        if number == 0:
+            dense, point = ticket, ticket.point
         trained = {TICKET: ticket}
         if number > 0 or dense_controls:
-            for name, function in controls.items():
-                for draw in range(draws):
+            for name, make in controls.items():
+                for draw in range(draws[name]):
                     arm = Arm(name, draw)
-                    trained[arm] = trainer(Training(number, arm, partial(control, function, weight_mask, draw)))
+                    trained[arm] = trainer(Training(number, arm, partial(control, make, origin, weight_mask, draw)))
         yield Level(number, weight_mask, trained)
         if number < rounds:
-            weight_mask = prune(theta_0, ticket.theta, weight_mask)
+            last = plan.total_steps(len(train_split.x))
+            ranked_at = ticket.history[-1].step if ticket.history else last  # who keeps no history vouches for it
+            if ranked_at != last:
+                raise RuntimeError(f"level {number} was trained to step {ranked_at}, but is ranked at step {last}")
+            theta_T = ticket.theta
+            weight_mask = prune(theta_0, theta_T, weight_mask)
+
+
+def _origin(rewinding: Rewinding, theta_0: Parameters, point: RewindPoint | None, theta_T: Parameters) -> Parameters:
+    """The weights that the survivors go back to."""
+    if isinstance(rewinding, (Init, Late)):
+        return theta_0 if point is None else point.theta
+    return theta_T
 
 
 class Monitored:
@@ -216,25 +231,13 @@ class Monitored:
         self.train_split, self.monitors, self.on_step = train_split, dict(monitors), on_step
 
     def __call__(self, training: Training) -> Trained:
-        state = training.begin()
+        state, point = training.begin(), None
+        if training.keep_at is not None:
+            for _ in train(
+                state, self.train_split, monitors=self.monitors, on_step=self.on_step, until=training.keep_at
+            ):
+                pass
+            point = rewind_point(state)
         for _ in train(state, self.train_split, monitors=self.monitors, on_step=self.on_step):
             pass
-        return Trained(state.theta, state.weight_mask, state.history)
-
-
-def reinit(
-    net: MLP, plan: TrainingPlan, theta_0: Parameters, weight_mask: Parameters, seeds: Sequence[int], draw: int
-) -> tuple[Parameters, Parameters]:
-    """The ticket's mask on a fresh draw of the initial law, biases too.   Equation (L5)
-
-    Examples
-    --------
-    >>> net, plan = MLP((2, 3)), TrainingPlan(steps=1)
-    >>> ones = Parameters.ones(net.layout, replicates=(1,))
-    >>> theta, mask = reinit(net, plan, ones, ones, [7], 0)
-    >>> bool((theta["W1"] != 1).all()), mask is ones
-    (True, True)
-    """
-    if draw:
-        raise ValueError(f"draw is {draw}, but there is one fresh draw")
-    return net.init([streams(s).reinit for s in seeds], initializer=plan.initializer, dtype=plan.dtype), weight_mask
+        return Trained(state.theta, state.weight_mask, state.history, point)

@@ -12,7 +12,9 @@ from numpynet.data import Dataset, Split, load_digits
 from numpynet.equations.activations import tanh
 from numpynet.initializers import he_uniform
 from numpynet.lottery import imp
-from numpynet.lottery.imp import TICKET, Arm, iterative_pruning, magnitude_pruning, reinit
+from numpynet.lottery.arms import reinit
+from numpynet.lottery.imp import TICKET, Arm, iterative_pruning
+from numpynet.lottery.prune_rules import prune_rule
 from numpynet.network import MLP
 from numpynet.optimizers import Adam, Decay, Momentum
 from numpynet.parameters import Parameters
@@ -54,7 +56,7 @@ def hunt(net, plan, data, *, seeds, rate, rounds):
         data.train,
         seeds=seeds,
         rounds=rounds,
-        prune=magnitude_pruning(rate),
+        prune=prune_rule(rate),
         controls={"reinit": reinit},
         dense_controls=True,
         monitors={"test": data.test},
@@ -296,7 +298,7 @@ def test_every_training_is_handed_to_the_trainer_in_the_order_of_the_levels():
         small_data(1).train,
         seeds=[3],
         rounds=2,
-        prune=magnitude_pruning(0.4),
+        prune=prune_rule(0.4),
         controls={"reinit": reinit},
         trainer=watching,
     )

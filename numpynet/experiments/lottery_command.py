@@ -1,0 +1,341 @@
+"""``numpynet lottery``: run an experiment in a folder, go on with it, report it, compare two, take a ticket out of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from numpynet import report
+from numpynet.experiments import lottery_figures
+from numpynet.experiments.lottery_clock import clock, measure
+from numpynet.experiments.lottery_page import densities_of, lottery_report
+from numpynet.experiments.publish import Report, Table, publish
+from numpynet.lottery import run_folder
+from numpynet.lottery.analysis import cells, compare
+from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
+from numpynet.lottery.imp import Level
+from numpynet.lottery.presets import ABOUT, PRESETS, scaled
+from numpynet.lottery.run import Group, clear_leftovers, run_group
+from numpynet.parallel import run_tasks
+from numpynet.progress import Progress
+from numpynet.statistics import t_interval
+
+# What an option of the command line is called in the record of the experiment.
+OPTIONS = (
+    "data", "sizes", "keep_prob", "validation", "steps", "batch_size", "optimizer", "lr", "evaluate_every", "rounds",
+    "rate", "output_rate", "scope", "criterion", "min_keep", "rewind", "controls", "draws", "seed", "replicates",
+)  # fmt: skip
+
+
+def configured(options: Namespace) -> Experiment:
+    """Return the experiment that the preset and the options describe.
+
+    Raises
+    ------
+    ValueError
+        There is no such preset, or an option does not fit.
+
+    Examples
+    --------
+    >>> from argparse import Namespace
+    >>> configured(Namespace(preset="quick", scale=1.0, **dict.fromkeys(OPTIONS)))  == PRESETS["quick"]
+    True
+    """
+    if options.preset not in PRESETS:
+        raise ValueError(f"there is no preset {options.preset!r}; there are {', '.join(PRESETS)}")
+    given = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
+    if "rate" in given and "output_rate" not in given:
+        given["output_rate"] = None  # that of the preset belongs to the rate of the preset
+    if given.get("scope") == "global":
+        given.setdefault("output_rate", None)
+    changed = replace(PRESETS[options.preset], **{k: v for k, v in given.items() if k != "rewind"})
+    changed = scaled(changed, options.scale) if options.scale != 1 else changed
+    return replace(changed, rewind=given["rewind"]) if "rewind" in given else changed
+
+
+def run(options: Namespace) -> int:
+    """Run an experiment, or go on with it, and report it.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        The options do not fit each other, the data, or what the folder holds.
+    """
+    experiment = configured(options)
+    folder = options.out or Path("runs") / f"lottery-{options.preset}"
+    return _run(experiment, folder, options)
+
+
+def resume(options: Namespace) -> int:
+    """Go on with the run in a folder.
+
+    Raises
+    ------
+    StorageError
+        There is no run in it, or it cannot be read.
+    """
+    return _run(run_folder.read_experiment(options.folder), options.folder, options)
+
+
+def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
+    examples = load_examples(experiment, options.data_folder)
+    _describe(experiment, examples)
+    estimate = measure(experiment, examples)
+    print(estimate.text(min(options.workers, len(experiment.groups))), flush=True)
+    if options.dry_run:
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with run_folder.locked(folder):
+        known = run_folder.claim(folder, experiment, examples, report.versions())
+        wanted = experiment.replicates * experiment.trainings
+        done = len(run_folder.finished(folder, experiment)) if known else 0
+        run_folder.log(folder, "begun", done=done, of=wanted, workers=options.workers)
+        if known:
+            print(f"{folder} holds this run: {done} of {wanted} trainings are done")
+        groups = [
+            Group(
+                str(folder),
+                experiment,
+                trials,
+                None if options.data_folder is None else str(options.data_folder),
+                options.save_every,
+            )
+            for trials in experiment.groups
+        ]
+        if min(options.workers, len(groups)) > 1 or options.scheduler is not None:
+            _elsewhere(groups, options)
+        else:
+            _here(groups, examples)
+        results = run_folder.write_results(folder, experiment)
+        clear_leftovers(folder)
+        run_folder.log(folder, "finished", seconds=round(time.monotonic() - began, 1))
+        print(f"\nDone in {clock(time.monotonic() - began)}.\n")
+        _publish(folder)
+    digest = hashlib.sha256(results.read_bytes()).hexdigest()
+    print(f"\nresults: {results} (sha256 {digest[:16]})\nreport:  {folder / 'report.html'}")
+    return 0
+
+
+def _describe(experiment: Experiment, examples: Examples) -> None:
+    densities = [f"{100 * d:.3g}" for d in experiment.densities()]
+    seeds = experiment.seeds
+    print(
+        f"{'-'.join(map(str, experiment.sizes))} on {examples.data.name} ({len(examples.train.x)} training, "
+        f"{len(examples.validation.x)} validation, {len(examples.test.x)} test examples), "
+        f"seed{'s' if len(seeds) > 1 else ''} {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}\n"
+        f"weights left in %: {', '.join(densities)}\n"
+        f"controls: {', '.join(experiment.controls) or 'none'}; survivors rewound: {experiment.rewind}; cut: "
+        f"{experiment.criterion}, {experiment.scope}"
+    )
+
+
+def _here(groups: Sequence[Group], examples: Examples) -> None:
+    """One group after the other, in this process, counting steps."""
+    experiment = groups[0].experiment
+    progress = Progress("lottery", sum(len(g.trials) for g in groups) * experiment.trainings * experiment.steps)
+    done = 0
+
+    def on_step(group: Group, steps: int) -> None:
+        nonlocal done
+        done += steps * len(group.trials)
+        progress.show(done, f"trials {group.trials[0]} to {group.trials[-1]}")
+
+    def on_level(group: Group, level: Level) -> None:
+        progress.close()
+        print(_level_line(level_facts(group, level)), flush=True)
+
+    try:
+        for group in groups:
+            run_group(group, examples=examples, on_step=partial(on_step, group), on_level=on_level)
+    finally:
+        progress.close()
+
+
+def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
+    """Several groups at once. What they have to say they write to the log of the folder, and it is read here."""
+    experiment, folder = groups[0].experiment, Path(groups[0].folder)
+    progress = Progress("lottery", experiment.replicates * experiment.trainings)
+    ended = threading.Event()
+
+    def follow() -> None:
+        path, position = folder / "log.jsonl", (folder / "log.jsonl").stat().st_size
+        while True:
+            last = ended.wait(0.5)
+            with open(path, "rb") as file:
+                file.seek(position)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            position += len(whole)
+            for line in whole.splitlines():
+                facts = json.loads(line)
+                if facts["event"] == "level":
+                    progress.close()
+                    print(_level_line(facts), flush=True)
+            progress.show(sum(1 for _ in folder.rglob("summary.json")), "trainings")
+            if last:
+                return
+
+    watcher = threading.Thread(target=follow, daemon=True)
+    watcher.start()
+    try:
+        run_tasks(run_and_tell, groups, workers=options.workers, scheduler=options.scheduler)
+    finally:
+        ended.set()
+        watcher.join()
+        progress.close()
+
+
+def run_and_tell(group: Group) -> None:
+    """``run_group``, with a line in the log after each level; a task for any worker."""
+
+    def on_level(group: Group, level: Level) -> None:
+        run_folder.log(Path(group.folder), "level", **level_facts(group, level))
+
+    run_group(group, on_level=on_level)
+
+
+def level_facts(group: Group, level: Level) -> dict:
+    """Return what is told of a level as soon as it is done: validation accuracies, because nothing is chosen by the test."""
+    accuracies: dict[str, list[float]] = {}
+    for arm, trained in level.trained.items():
+        accuracies.setdefault(arm.name, []).append(t_interval(trained.final("validation")).mean)
+    return {
+        "trials": list(group.trials),
+        "level": level.number,
+        "density": level.density,
+        "validation": {name: float(np.mean(values)) for name, values in accuracies.items()},
+    }
+
+
+def _level_line(facts: dict) -> str:
+    trials = facts["trials"]
+    who = f"trial {trials[0]}" if len(trials) == 1 else f"trials {trials[0]} to {trials[-1]}"
+    values = "  ".join(f"{name} {100 * value:.2f}" for name, value in facts["validation"].items())
+    return (
+        f"{who:<15} level {facts['level']:>2}  {100 * facts['density']:6.2f} % left  validation %, last step: {values}"
+    )
+
+
+def _publish(folder: Path, say: Callable[[str], None] = print) -> None:
+    command = f"numpynet lottery resume {shlex.quote(str(folder))}"
+    publish(lottery_report(folder), folder, command=command, say=say)
+
+
+def make_report(options: Namespace) -> int:
+    """Write the report of a run anew, finished or not, and print its tables.
+
+    Raises
+    ------
+    StorageError
+        There is no run in the folder, or a file of it is damaged.
+    """
+    experiment = run_folder.read_experiment(options.folder)
+    outcome = lottery_report(options.folder)
+    run_folder.write_results(options.folder, experiment)
+    page = publish(outcome, options.folder, command=f"numpynet lottery report {shlex.quote(str(options.folder))}")
+    print(f"\nreport: {page}")
+    return 0
+
+
+def list_presets() -> int:
+    """Print the presets.
+
+    Examples
+    --------
+    >>> list_presets()                                                              # doctest: +ELLIPSIS
+    quick ...
+    0
+    """
+    print(report.text_table(("preset", "what it is"), list(ABOUT.items())).split("\n", 1)[1])
+    return 0
+
+
+def compare_runs(options: Namespace) -> int:
+    """Compare the tickets of two runs, seed by seed, and write a page about it.
+
+    Raises
+    ------
+    ValueError
+        The runs have no seed in common, or were made on other data; a difference of seeds would say nothing.
+    """
+    runs = [(folder, run_folder.read_experiment(folder)) for folder in (options.first, options.second)]
+    data = [json.loads((folder / "data.json").read_text(encoding="utf-8")) for folder, _ in runs]
+    other = [key for key in data[0] if key.endswith(("_x", "_y")) and data[0][key] != data[1].get(key)]
+    if other:
+        raise ValueError(
+            f"{options.first} and {options.second} were not made on the same examples: {', '.join(other)} differ, so their "
+            "replicates are no pairs"
+        )
+    names = _names([folder for folder, _ in runs])
+    found = [_by_seed(folder, experiment) for folder, experiment in runs]
+    densities = [densities_of(of, experiment) for of, (_, experiment) in zip(found, runs)]
+    rows = []
+    for level in range(min(len(d) for d in densities)):
+        pair = [of.get((level, "ticket")) for of in found]
+        both = compare(*pair) if all(pair) else None
+        if both is None:
+            continue
+        left = " / ".join(dict.fromkeys(f"{100 * d[level]:.2f}" for d in densities))
+        rows.append(
+            (
+                str(level),
+                left,
+                *(t_interval(cell.values["test_accuracy_stop"]).text() for cell in pair),
+                f"{both.difference.text(sign=True)} ({both.positive}/{both.difference.n})",
+            )
+        )
+    if not rows:
+        raise ValueError(
+            f"{options.first} and {options.second} have no finished seed in common, and replicates of different seeds are no pairs"
+        )
+    settings = differences(runs[0][1], runs[1][1])
+    changed = "; ".join(
+        text.replace(" there", f" in {names[0]}").replace(" here", f" in {names[1]}") for text in settings
+    )
+    outcome = Report(
+        title=f"Two lottery runs: {names[0]} and {names[1]}",
+        question="Are the tickets of one run better than those of the other, seed by seed?",
+        tables=[
+            Table(
+                "Test accuracy of the tickets in % at the early stop, and paired differences (replicates above 0)",
+                ("level", "weights left %", names[0], names[1], "difference"),
+                rows,
+            )
+        ],
+        remark=f"What differs in the settings: {changed or 'nothing'}.",
+        pictures={
+            "compare.png": (
+                lottery_figures.overlaid(names, found, densities),
+                "Test accuracy of the tickets at the early stop. Bands: 95 % t-intervals.",
+            )
+        },
+        settings={"first run": str(options.first), "second run": str(options.second)},
+    )
+    folder = options.out or Path("runs") / "lottery-compare"
+    page = publish(
+        outcome, folder, command=shlex.join(["numpynet", "lottery", "compare", str(options.first), str(options.second)])
+    )
+    print(f"\nreport: {page}")
+    return 0
+
+
+def _by_seed(folder: Path, experiment: Experiment):
+    """The cells of a run with seeds in the place of trial numbers, by which two runs can be paired."""
+    rows = run_folder.finished(folder, experiment)
+    return cells([{**row, "trial": row["seed"]} for row in rows])
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

@@ -1,0 +1,261 @@
+"""``numpynet lottery``: what it prints, what it writes, and how it says no."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+from argparse import Namespace
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from numpynet.cli import build_parser, main
+from numpynet.experiments import lottery_clock, lottery_command
+from numpynet.experiments.lottery_clock import Estimate, clock
+from numpynet.experiments.lottery_page import lottery_report
+from numpynet.lottery import run_folder
+from numpynet.lottery.experiment import Experiment
+from numpynet.lottery.presets import PRESETS
+from numpynet.statistics import t_interval
+from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
+
+OPTIONS = ["--data", "digits", "--sizes", "64-6-5-10", "--dropout", "0.8", "--validation", "200", "--steps", "12"]
+OPTIONS += ["--batch-size", "50", "--lr", "0.01", "--evaluate-every", "3", "--rounds", "2", "--rate", "0.3"]
+OPTIONS += ["--controls", "reinit", "shuffled_mask", "--replicates", "3"]
+
+
+def lottery(*words):
+    return main(["lottery", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run by the command, and what it printed."""
+    folder = tmp_path_factory.mktemp("lottery") / "run"
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert lottery("run", "quick", *OPTIONS, "--out", folder) == 0
+    return folder, out.getvalue()
+
+
+def test_a_run_says_what_it_will_do_what_it_does_and_what_came_out(made):
+    folder, text = made
+    assert "64-6-5-10 on digits (1237 training, 200 validation, 360 test examples), seeds 0 to 2" in text
+    assert "expected time: about" in text
+    assert len(re.findall(r"^trials 0 to 2 +level +\d ", text, re.MULTILINE)) == 3
+    assert "Paired differences of test accuracy" in text
+    assert "ticket - dense" in text
+    assert "ticket - shuffled_mask" in text
+    assert str(folder / "report.html") in text
+
+
+def test_the_tables_hold_what_the_results_hold(made):
+    folder, text = made
+    rows = run_folder.finished(folder, run_folder.read_experiment(folder))
+    number = {(r["trial"], r["level"], r["arm"]): r["test_accuracy_stop"] for r in rows}
+    for level in (1, 2):
+        ticket = np.array([number[t, level, "ticket"] for t in range(3)])
+        for other in ("reinit", "shuffled_mask"):
+            difference = ticket - [number[t, level, other] for t in range(3)]
+            assert f"{t_interval(difference).text(sign=True)} ({(difference > 0).sum()}/3)" in text
+        dense = ticket - [number[t, 0, "ticket"] for t in range(3)]
+        assert t_interval(dense).text(sign=True) in text
+
+
+def test_the_page_holds_everything_and_needs_nothing(made):
+    page = (made[0] / "report.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == 7
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    for heading in ("Test accuracy in %", "Paired differences", "Early stop", "live units", "Settings"):
+        assert heading in page
+    pictures = {"accuracy", "early_stop", "differences", "learning_curves", "first_layer", "weights", "units"}
+    assert {path.stem for path in made[0].glob("*.png")} == pictures
+
+
+def test_the_command_makes_the_run_of_the_library(made, tmp_path):
+    run_all(tmp_path / "run", replace(TINY, stack=8))
+    from_command = {k: v for k, v in contents(made[0]).items() if not k.endswith((".png", ".html"))}
+    assert from_command == contents(tmp_path / "run")
+
+
+def test_two_workers_give_the_bits_of_one(tmp_path, capsys, monkeypatch):
+    experiment = replace(TINY, controls=(), rounds=1)  # two stacks
+    monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        options = Namespace(workers=workers, scheduler=None, data_folder=None, dry_run=False, save_every=0.0)
+        assert lottery_command._run(experiment, folder, options) == 0
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    lines = [
+        sorted(re.findall(r"^trials? .*level.*$", part, re.MULTILINE)) for part in capsys.readouterr().out.split("Done")
+    ]
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 4
+
+
+def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch):
+    monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
+    before = contents(made[0])
+    assert lottery("run", "quick", *OPTIONS, "--out", made[0]) == 0
+    assert "holds this run: 21 of 21 trainings are done" in capsys.readouterr().out
+    assert lottery("resume", made[0]) == 0
+    assert "21 of 21" in capsys.readouterr().out
+    assert contents(made[0]) == before
+
+
+def test_other_options_are_refused_with_the_difference(made, capsys):
+    before = contents(made[0])
+    assert lottery("run", "quick", *OPTIONS, "--lr", "0.02", "--scope", "global", "--out", made[0]) == 2
+    error = capsys.readouterr().err
+    assert "lr: 0.01 there, 0.02 here; scope: 'layer' there, 'global' here" in error
+    assert error.count("\n") == 1
+    assert contents(made[0]) == before
+
+
+def test_a_folder_that_another_process_works_in_is_refused(made, capsys):
+    with run_folder.locked(made[0]):
+        assert lottery("resume", made[0]) == 2
+    error = capsys.readouterr().err
+    assert "[lock]" in error
+    assert error.count("\n") == 1
+
+
+def test_a_dry_run_leaves_nothing(tmp_path, capsys):
+    assert lottery("run", "quick", *OPTIONS, "--dry-run", "--out", tmp_path / "run") == 0
+    assert "expected time" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unfinished_run_is_reported_as_such(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("numpynet.experiments.lottery_page._pictures", lambda *a: {})
+    folder = tmp_path / "run"
+    shutil.copytree(made[0], folder)
+    shutil.rmtree(folder / "trial_01/level_02")
+    shutil.rmtree(folder / "trial_02/controls")
+    assert lottery("report", folder) == 0
+    out = capsys.readouterr().out
+    assert "This run is not finished: 5 trainings are missing." in out
+    assert "/2)" in out  # pairs that are there
+
+
+def test_the_figures_of_an_unfinished_run_can_be_drawn(made, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(made[0], folder)
+    shutil.rmtree(folder / "trial_01/level_02")
+    shutil.rmtree(folder / "trial_02/controls")
+    outcome = lottery_report(folder)
+    assert len(outcome.pictures) == 7
+
+
+def test_two_runs_are_compared_seed_by_seed(made, tmp_path, capsys):
+    other = tmp_path / "without"
+    run_all(other, replace(TINY, keep_prob=1.0, stack=8, replicates=2, seed=0))
+    assert lottery("compare", made[0], other, "--out", tmp_path / "page") == 0
+    out = capsys.readouterr().out
+    assert "keep_prob: 0.8 in run, 1.0 in without" in out
+    rows = [run_folder.finished(f, run_folder.read_experiment(f)) for f in (made[0], other)]
+    first, second = (
+        {(r["seed"], r["level"]): r["test_accuracy_stop"] for r in of if r["arm"] == "ticket"} for of in rows
+    )
+    for level in range(3):
+        difference = [first[s, level] - second[s, level] for s in range(2)]
+        assert t_interval(difference).text(sign=True) in out
+    assert (tmp_path / "page/compare.png").exists()
+
+
+def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
+    other = tmp_path / "other"
+    run_all(other, replace(TINY, replicates=1, seed=9, rounds=0), EXAMPLES)
+    assert lottery("compare", made[0], other) == 2
+    assert "no finished seed in common" in capsys.readouterr().err
+    record = json.loads((other / "data.json").read_text())
+    (other / "data.json").write_text(json.dumps(record | {"train_x": "0"}))
+    assert lottery("compare", made[0], other) == 2
+    assert "train_x differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run"], "preset"),
+        (["run", "slow"], "invalid choice: 'slow'"),
+        (["run", "quick", "--replicates", "0"], "0 replicates give no result"),
+        (["run", "quick", "--rate", "1.2"], r"must lie in \[0, 1\]"),
+        (["run", "quick", "--rate", "W1=x"], "neither a number nor"),
+        (["run", "quick", "--rate", "W1=0.2,W9=0.2"], "rate names W1, W9, but the layers are W1, W2, W3"),
+        (["run", "quick", "--rate", "1"], "would remove the last weight of W1, W2"),
+        (["run", "quick", "--output-rate", "-1"], "rate"),
+        (["run", "quick", "--controls", "luck"], "invalid choice: 'luck'"),
+        (["run", "quick", "--rewind", "late"], "rewind is 'late'"),
+        (["run", "quick", "--rewind", "late:99999"], "does not fit a training of 1000 steps"),
+        (["run", "quick", "--criterion", "beauty"], "invalid choice"),
+        (["run", "quick", "--scale", "2"], "scale is 2"),
+        (["run", "quick", "--scale", "0"], "finite number > 0"),
+        (["run", "quick", "--dropout", "0"], "must lie in"),
+        (["run", "quick", "--dropout", "0.5,0.5"], "keep_prob"),
+        (["run", "quick", "--sizes", "41-10"], "sizes 41-10 do not fit"),
+        (["run", "quick", "--rounds", "-1"], "integer >= 0"),
+        (["resume", "nowhere"], "nowhere holds no lottery run"),
+        (["report", "nowhere"], "nowhere holds no lottery run"),
+        (["compare", "nowhere", "elsewhere"], "nowhere holds no lottery run"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = lottery(*words)
+    except SystemExit as stop:
+        code = stop.code
+    error = capsys.readouterr().err
+    assert code == 2
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_something_else_is_not_reported(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    assert lottery("report", tmp_path) == 2
+    assert "no configuration that this numpynet can read" in capsys.readouterr().err
+
+
+def test_the_presets_are_listed(capsys):
+    assert lottery("list") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
+
+
+def parsed(*words):
+    return lottery_command.configured(build_parser().parse_args(["lottery", "run", *words]))
+
+
+def test_options_change_the_preset_and_nothing_else():
+    assert parsed("quick") == PRESETS["quick"]
+    assert parsed("quick", "--dropout", "0.8") == replace(PRESETS["quick"], keep_prob=0.8)
+    assert parsed("quick", "--controls") == replace(PRESETS["quick"], controls=())
+    assert parsed("quick", "--rate", "0.5").output_rate is None
+    assert parsed("mnist1d", "--scope", "global").scope == "global"
+    both = parsed("quick", "--rate", "W1=0.3,W2=0.2,W3=0")
+    assert both.layer_rates() == {"W1": 0.3, "W2": 0.2, "W3": 0.0}
+    assert parsed("lenet-mnist", "--scale", "0.1", "--replicates", "3").steps == 5000
+    assert parsed("quick", "--scale", "0.5", "--rewind", "late:499").rewind == "late:499"
+
+
+def test_the_expected_time_is_the_sum_of_its_parts():
+    estimate = Estimate(
+        step=0.001, evaluation=0.04, idle=0.0, stack=1, trainings=46, steps=50_000, records=501, stacks=3
+    )
+    assert estimate.seconds() == pytest.approx(3 * 46 * (50 + 501 * 0.04))
+    assert estimate.seconds(2) == pytest.approx(2 * 46 * (50 + 501 * 0.04))
+    assert estimate.text(2).startswith("expected time: about 1 h 47 min (3 x 46 trainings of 50000 steps, 2 at once;")
+    assert "busy" not in estimate.text()
+    assert "busy" in estimate._replace(idle=0.5).text()
+    assert clock(3599.7) == "1 h 0 min"
+
+
+def test_measuring_changes_nothing():
+    before = EXAMPLES.train.x.copy()
+    experiment = Experiment(data="digits", sizes=(64, 10), validation=200, steps=2, replicates=3, stack=2)
+    measured = lottery_clock.measure(experiment, EXAMPLES, seconds=0.0)
+    assert (measured.stack, measured.stacks, measured.records) == (2, 2, 2)
+    assert np.array_equal(before, EXAMPLES.train.x)
