@@ -69,6 +69,7 @@ WITHOUT_EXAMPLE = {
     "lottery.run_folder.load_training",
     "lottery.run_folder.save_training",
     "experiments.lottery_command.run",
+    "experiments.lottery_ticket.take_ticket",
     "experiments.lottery_command.resume",
     "experiments.lottery_command.make_report",
     "experiments.lottery_command.compare_runs",

@@ -15,10 +15,13 @@ from numpynet.cli import build_parser, main
 from numpynet.experiments import lottery_clock, lottery_command
 from numpynet.experiments.lottery_clock import Estimate, clock
 from numpynet.experiments.lottery_page import lottery_report
+from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.lottery import run_folder
 from numpynet.lottery.experiment import Experiment
 from numpynet.lottery.presets import PRESETS
+from numpynet.lottery.ticket import load_ticket
 from numpynet.statistics import t_interval
+from numpynet.training import train
 from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
 
 OPTIONS = ["--data", "digits", "--sizes", "64-6-5-10", "--dropout", "0.8", "--validation", "200", "--steps", "12"]
@@ -259,3 +262,57 @@ def test_measuring_changes_nothing():
     measured = lottery_clock.measure(experiment, EXAMPLES, seconds=0.0)
     assert (measured.stack, measured.stacks, measured.records) == (2, 2, 2)
     assert np.array_equal(before, EXAMPLES.train.x)
+
+
+# ---- tickets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_ticket_taken_out_of_a_run_repeats_its_training(made, tmp_path, capsys):
+    file = tmp_path / "ticket.npz"
+    assert lottery("ticket", made[0], "--density", "0.7", "--trial", "2", "--out", file) == 0
+    assert "ok" in capsys.readouterr().out
+    ticket = load_ticket(file)
+    assert (ticket.origin["level"], ticket.origin["seed"]) == (1, 2)
+    state = ticket.begin(TINY.plan(), EXAMPLES.train, seed=2)
+    for _ in train(state, EXAMPLES.train):
+        pass
+    theta, mask, _ = run_folder.load_training(made[0] / "trial_02/level_01", TINY.net().layout)
+    assert np.array_equal(state.theta.vector, theta.vector)
+    assert np.array_equal(ticket.weight_mask.vector, mask.vector)
+    assert lottery("ticket", file, "--check") == 0
+    assert re.search(r"theta_0 is what its seed draws +ok", capsys.readouterr().out)
+
+
+def test_a_ticket_of_late_rewinding_starts_at_its_step(tmp_path):
+    experiment = replace(TINY, rewind="late:4", controls=(), replicates=1, keep_prob=1.0)
+    run_all(tmp_path, experiment)
+    ticket = ticket_of(tmp_path)
+    assert (ticket.step, ticket.origin["level"]) == (4, 2)
+    state = ticket.begin(experiment.plan(), EXAMPLES.train, seed=0)
+    for _ in train(state, EXAMPLES.train):
+        pass
+    theta, _, _ = run_folder.load_training(tmp_path / "trial_00/level_02", experiment.net().layout)
+    assert np.array_equal(state.theta.vector, theta.vector)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trial", "3"], "there is no trial 3"),
+        (["--level", "3"], r"there is no level 3: .* 0 \.\.\. 2"),
+        (["--out", "nowhere/ticket.npz"], "there is no folder"),
+    ],
+)
+def test_a_ticket_that_is_not_there_is_refused(made, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert lottery("ticket", made[0], *words) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ticket_file_that_is_damaged_is_refused(made, tmp_path, capsys):
+    file = tmp_path / "ticket.npz"
+    assert lottery("ticket", made[0], "--out", file) == 0
+    file.write_bytes(file.read_bytes()[:-5])
+    assert lottery("ticket", file, "--check") == 2
+    assert "damaged" in capsys.readouterr().err
