@@ -231,7 +231,7 @@ def _picture(found: Sequence[Adaptation]) -> Figure:
         ax.axhline(0, color="0.4", linewidth=1)
         ax.set(title=text, ylabel="abs correlation" if name == "correlation" else "increase of the loss in nats")
         ax.set_xlim(0.5, len(values) + 0.5)
-    axes[0].legend(frameon=False, loc="lower center", fontsize=9)
+    axes[0].legend(frameon=False, loc="center", bbox_to_anchor=(0.5, 0.3), fontsize=9)
     return figure
 
 

@@ -10,8 +10,8 @@ from numpynet.experiments.publish import publish
 
 REPLICATES = 5
 INTRODUCTION = (
-    'The article "Dropout and the Lottery Ticket Hypothesis: Exploring the Connection" (juejin.cn/post/7315117097151021065,\n'
-    "in Chinese) has two code examples. Neither does what it says. Each is run here as it was meant, and each mistake beside it."
+    f"The article {document_dropout.ARTICLE}\n"
+    "(in Chinese), has two code examples. Neither does what it says. Each is run here as it was meant, each mistake beside it."
 )
 
 

@@ -27,6 +27,7 @@ from numpynet.network import MLP
 from numpynet.parameters import Parameters
 from numpynet.seeding import streams
 
+ARTICLE = '"Dropout and the Lottery Ticket Hypothesis: Exploring the Connection", juejin.cn/post/7315117097151021065'
 HIDDEN, EPOCHS, BATCH, LR, KEEP_PROB = 500, 10, 64, 0.01, 0.5
 
 
@@ -316,7 +317,7 @@ def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Mistake]:
         ),
         Mistake(
             f"training loss after {steps} steps, classes apart",
-            f"{on_logits.train_loss:.4f} (floor {logit_dropout_floor(10, 1 - KEEP_PROB):.6f})",
+            f"{on_logits.train_loss:.4f}, with the masks drawn (expected: >= {logit_dropout_floor(10, 1 - KEEP_PROB):.6f})",
             f"{on_hidden.train_loss:.4f}",
         ),
         Mistake("the same net in evaluation", f"{on_logits.evaluation_loss:.4f}", f"{on_hidden.evaluation_loss:.4f}"),
@@ -379,6 +380,7 @@ def report(seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, steps: 
         "some are dropped.",
         pictures={},
         settings={
+            "article": ARTICLE,
             "data": f"{data.name}: {len(data.train.x)} training and {len(data.test.x)} test examples. {data.source}",
             "net": f"{data.train.x.shape[1]}-{hidden}-{data.n_classes}, ReLU, hidden keep_prob {KEEP_PROB}, float32",
             "training": f"SGD {LR}, batch {BATCH}, {epochs} epochs",

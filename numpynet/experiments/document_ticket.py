@@ -17,7 +17,7 @@ import numpy as np
 from numpynet.data import load_digits
 from numpynet.data.dataset import Dataset, Split
 from numpynet.equations.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from numpynet.experiments.document_dropout import BATCH, EPOCHS, HIDDEN, LR, Mistake
+from numpynet.experiments.document_dropout import ARTICLE, BATCH, EPOCHS, HIDDEN, LR, Mistake
 from numpynet.experiments.publish import Report, Table
 from numpynet.experiments.setup import direction, paired, seeds_setting
 from numpynet.network import MLP
@@ -423,7 +423,9 @@ def report(seeds: Sequence[int] = (0, 1, 2, 3, 4), *, hidden: int = HIDDEN, epoc
         ],
         remark=_remark(found, density),
         pictures={},
+        reading="Weights of pixels that are always 0 get no gradient: they stay what they are, 0 or not, in every column.",
         settings={
+            "article": ARTICLE,
             "data": f"{data.name}: {len(data.train.x)} training and {len(data.test.x)} test examples. {data.source}",
             "net": f"{data.train.x.shape[1]}-{hidden}-{data.n_classes}, ReLU, Glorot normal, float32",
             "training": f"SGD {LR}, batch {BATCH}, {epochs} epochs, before and after pruning",
