@@ -6,7 +6,6 @@ nothing is an error here: a run that was asked for one thing and did another is 
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from numpynet import layer_rules
 from numpynet.equations.keep_schedules import Curriculum, Early, KeepSchedule, Late, Linear
 from numpynet.equations.losses import Loss, softmax_cross_entropy
 from numpynet.equations.r_drop import r_drop
+from numpynet.equations.variational_dropout import log_alpha_of
 from numpynet.layer_rules import LayerRule
 
 WITH_KEEP_PROB = ("unit", "dropconnect", "gaussian", "variational", "alpha")
@@ -137,10 +137,8 @@ def rules_of(options: Namespace, keep_probs: Sequence[float | None]) -> list[Lay
         return [None if q is None else layer_rules.unit_dropout(q, shared=True) for q in keep_probs]
     if kind == "dropconnect":
         return [None if q is None else layer_rules.dropconnect(q, shared=options.shared_masks) for q in keep_probs]
-    if kind == "variational":  # log alpha = ln((1 - q) / q), and -infinity where nothing is dropped
-        return [
-            None if q is None or q == 1 else layer_rules.variational_dropout(math.log((1 - q) / q)) for q in keep_probs
-        ]
+    if kind == "variational":  # where nothing is dropped there is no noise, and no alpha
+        return [None if q is None or q == 1 else layer_rules.variational_dropout(log_alpha_of(q)) for q in keep_probs]
     make = layer_rules.gaussian_dropout if kind == "gaussian" else layer_rules.alpha_dropout
     return [None if q is None else make(q) for q in keep_probs]
 

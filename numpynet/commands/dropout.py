@@ -17,7 +17,9 @@ def add_parser(commands) -> None:
         "Differences are paired and come with 95 %% intervals.",
         epilog="Start with: numpynet dropout list",
     )
-    parser.add_argument("name", help="of an experiment; list to see them, all to run them one after the other")
+    parser.add_argument(
+        "name", nargs="?", default="list", help="of an experiment; list (the default) shows them, all runs all of them"
+    )
     parser.add_argument("--quick", action="store_true", help="a few seconds: few steps, few replicates, wide intervals")
     parser.add_argument("--seed", type=seed, default=0, help="first of the seeds (default: %(default)s)")
     parser.add_argument("--replicates", type=positive, help="how many seeds (default: 5; 3 with --quick)")

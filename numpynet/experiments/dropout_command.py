@@ -13,6 +13,7 @@ from numpynet.experiments import (
     data_size,
     keep_prob_sweep,
     penalties,
+    sparse_variational,
     sparsity,
     training_cost,
     uncertainty,
@@ -48,6 +49,11 @@ EXPERIMENTS = {
     "co-adaptation": Experiment(
         "Do hidden units rely on each other less?",
         *(coadaptation.report, coadaptation.QUICK, "digits", 25, 5),
+        conditions=True,
+    ),
+    "sparse-variational": Experiment(
+        "Can dropout prune: does a net that learns its noise know which weights it needs?",
+        *(sparse_variational.report, sparse_variational.QUICK, "digits", 45, 5),
         conditions=True,
     ),
     "uncertainty": Experiment(

@@ -14,6 +14,7 @@ from numpynet.experiments import (
     keep_prob_sweep,
     penalties,
     penalty_theory,
+    sparse_variational,
     sparsity,
     training_cost,
     uncertainty,
@@ -30,6 +31,7 @@ REPORTS = {
     "averaging": lambda seeds: averaging.report(tiny(), seeds, keep_probs=(0.7,), counts=(1, 4)),
     "sparsity": lambda seeds: sparsity.report(tiny(), seeds, keep_probs=(1.0, 0.7)),
     "coadaptation": lambda seeds: coadaptation.report(tiny(), seeds, keep_probs=(1.0, 0.7)),
+    "sparse_variational": lambda seeds: sparse_variational.report(tiny(), seeds, kl_weights=(1.0,)),
     "uncertainty": lambda seeds: uncertainty.report(seeds, steps=12, n_masks=7),
     "penalties": lambda seeds: penalties.report(seeds, keep_probs=(0.7,), steps=12),
 }
