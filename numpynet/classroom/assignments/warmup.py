@@ -18,7 +18,7 @@ ASSIGNMENT = Assignment(
             functions=("linear_forward", "linear_backward"),
             checks=layer_ladder(
                 "linear",
-                {"answers": 1, "values": 3, "gradients": 4, "square": 1, "large": 1, "details": 2},
+                {"answers": 0, "values": 4, "gradients": 4, "square": 1, "large": 1, "details": 2},
                 square=True,
                 large=True,
             ),
@@ -27,7 +27,7 @@ ASSIGNMENT = Assignment(
             id="2",
             title="Inverted dropout",
             functions=("dropout_forward", "dropout_backward"),
-            checks=layer_ladder("dropout", {"answers": 1, "values": 3, "gradients": 3, "details": 1}),
+            checks=layer_ladder("dropout", {"answers": 0, "values": 4, "gradients": 3, "details": 1}),
         ),
     ),
     solution=Path(__file__).with_name("_warmup_solution.py"),

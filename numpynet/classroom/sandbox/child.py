@@ -41,20 +41,22 @@ def main() -> None:
     sys.path.remove(sys.argv[1])
     wire, doors, seccomp, source = (_load(here, name) for name in ("wire", "doors", "seccomp", "source"))
     line = Line(requests, answers, wire)
+    doors.die_with_parent()
     setup = line.receive()
     numpy_folder = os.path.dirname(np.__file__)
-    closed, inner = doors.separate(setup["hidden"], doors.needed_folders(numpy_folder), setup["slot"])
+    leave_open = setup["leave_open"]
+    closed, inner = doors.separate(setup["hidden"], doors.needed_folders(numpy_folder), setup["slot"], leave_open)
     if inner:
         os.close(requests), os.close(answers)
         _follow(inner)
     readable, listable = doors.readable_paths(numpy_folder)
-    closed += doors.close(readable, listable, setup["limits"])
-    if seccomp.install():
+    closed += doors.close(readable, listable, setup["limits"], leave_open)
+    if "seccomp" not in leave_open and seccomp.install():
         closed.append("seccomp")
     line.send({"closed": closed})
     line.send(_facts(source, setup["source"]))
     random.seed(setup["seed"])
-    np.random.seed(setup["seed"] % (1 << 32))
+    np.random.seed(setup["seed"] % (1 << 32))  # noqa: NPY002, a file may draw from it, and gets the same mark twice
     np.seterr(all="ignore")
     sys.path[:] = [path for path in sys.path if "site-packages" not in path and "dist-packages" not in path]
     sys.meta_path.insert(0, Beside(setup["beside"], setup["refused"]))

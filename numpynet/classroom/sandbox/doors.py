@@ -36,7 +36,15 @@ def is_linux() -> bool:
     return sys.platform == "linux"
 
 
-def separate(hidden: Sequence[str], needed: Sequence[str], slot: int) -> tuple[list[str], int]:
+def die_with_parent() -> None:
+    """Have this process killed when the one that started it ends."""
+    if is_linux():
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
+
+
+def separate(
+    hidden: Sequence[str], needed: Sequence[str], slot: int, leave_open: Sequence[str] = ()
+) -> tuple[list[str], int]:
     """Enter namespaces of one's own and become nobody; return the doors that are closed, and a pid to wait for, or 0.
 
     A process id namespace holds only children of who makes it, so the process splits: the outer one gets the pid of the
@@ -47,6 +55,7 @@ def separate(hidden: Sequence[str], needed: Sequence[str], slot: int) -> tuple[l
     hidden : folders that are covered with empty ones
     needed : folders that nobody must be able to read: the standard library, NumPy
     slot : which of the free user numbers to take
+    leave_open : doors that are not closed, to see what the others hold
     """
     if not is_linux():
         return [], 0
@@ -54,7 +63,7 @@ def separate(hidden: Sequence[str], needed: Sequence[str], slot: int) -> tuple[l
     doors, inner = [], 0
     is_root, outside_user, outside_group = os.geteuid() == 0, os.geteuid(), os.getegid()
     own = NEW_NS | NEW_NET | NEW_PID | NEW_IPC | NEW_UTS
-    separated = libc.unshare(own if is_root else own | NEW_USER) == 0
+    separated = "namespaces" not in leave_open and libc.unshare(own if is_root else own | NEW_USER) == 0
     if separated:
         if not is_root:
             _map_user(outside_user, outside_group)
@@ -67,16 +76,20 @@ def separate(hidden: Sequence[str], needed: Sequence[str], slot: int) -> tuple[l
         if is_root:
             _open_way(libc, needed)
         libc.mount(b"proc", b"/proc", b"proc", flags, None)
-        covered = [libc.mount(b"none", os.fsencode(path), b"tmpfs", flags | MS_RDONLY, b"size=4k") == 0 for path in hidden]
+        covered = [
+            libc.mount(b"none", os.fsencode(path), b"tmpfs", flags | MS_RDONLY, b"size=4k") == 0 for path in hidden
+        ]
         doors += ["namespaces"] + (["hidden-folders"] if hidden and all(covered) else [])
-    if is_root and not any(map(_barred, needed)) and _become(slot):
+    if "other-user" not in leave_open and is_root and not any(map(_barred, needed)) and _become(slot):
         doors.append("other-user")
     _drop_capabilities(libc)
     libc.prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)  # changing the user has cleared it
     return doors, 0
 
 
-def close(readable: Sequence[str], listable: Sequence[str], limits: dict[str, int]) -> list[str]:
+def close(
+    readable: Sequence[str], listable: Sequence[str], limits: dict[str, int], leave_open: Sequence[str] = ()
+) -> list[str]:
     """Close the remaining doors, for good; return those that are closed.
 
     Parameters
@@ -84,9 +97,10 @@ def close(readable: Sequence[str], listable: Sequence[str], limits: dict[str, in
     readable : files, and folders with all that is in them
     listable : folders whose names may be seen
     limits : "cpu" in seconds, "memory" and "file" in bytes, "files"
+    leave_open : doors that are not closed
     """
     doors = _limit(limits)
-    if is_linux():
+    if is_linux() and "landlock" not in leave_open:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
             with contextlib.suppress(OSError):

@@ -33,6 +33,7 @@ class Limits(NamedTuple):
 
     seconds: float = 3.0  # for one call, and for the import
     cpu: int = 60  # seconds for everything
+    total: float = 40.0  # seconds for all of a submission
     memory: int = 1 << 30  # of address space; NumPy alone needs 192 MiB
     file: int = 1 << 20
     files: int = 64
@@ -49,6 +50,19 @@ class ChildGone(BaseException):
 class Child:
     """A process that runs one file. Use it in a ``with`` statement: at its end the process is gone.
 
+    Parameters
+    ----------
+    file : the name that the file has in messages
+    source : what is in it
+    functions : names that may be called
+    beside : module name -> source, of files that were handed in with it
+    limits : see ``Limits``
+    seed : of the shared generators in the child
+    slot : which user number it gets, where it may get one
+    hidden : folders that are covered
+    refused : packages that cannot be imported
+    leave_open : doors that are not closed: only for tests of the others
+
     Attributes
     ----------
     closed : the doors that are closed, as told before the student's code ran
@@ -64,12 +78,14 @@ class Child:
         functions: Sequence[str],
         *,
         beside: dict[str, bytes] | None = None,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         seed: int = 0,
         slot: int = 0,
         hidden: Sequence[str] = (),
         refused: Sequence[str] = FOREIGN,
+        leave_open: Sequence[str] = (),
     ) -> None:
+        limits = limits or Limits()
         self.limits = limits
         self.number = 0
         self.output = bytearray()
@@ -90,10 +106,12 @@ class Child:
             "slot": slot,
             "hidden": [os.fspath(path) for path in hidden],
             "refused": list(refused),
+            "leave_open": list(leave_open),
         }
 
     def __enter__(self) -> Child:
         adopt_orphans()
+        self._others = children_of_this()
         site = os.path.dirname(os.path.dirname(np.__file__))
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-u", "-X", "utf8", "-W", "ignore", str(CHILD), site],
@@ -148,11 +166,10 @@ class Child:
 
     def stop(self) -> None:
         """End the child and everything that it may have started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.stop_quietly()
         self.process.kill()
         self.process.wait()
-        end_orphans()
+        end_orphans(self._others)
         with contextlib.suppress(OSError):
             self._drain()
         for stream in self._streams:
@@ -188,8 +205,8 @@ class Child:
             if number != self.number:
                 raise wire.WireError("this is no answer to the last question")
             message = wire.unpack(plan, self._read(plan.length, deadline), self.resolve)
-        except (wire.WireError, MemoryError) as error:
-            raise self.gone("crash", f"it sent what is no answer: {error}") from None
+        except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+            raise self.gone("crash", f"it sent what is no answer: {error}"[:200]) from None
         if type(message) is not dict:
             raise self.gone("crash", "it sent what is no answer")
         return message
@@ -247,16 +264,19 @@ class Child:
         return ChildGone(status, message)
 
     def stop_quietly(self) -> None:
-        """End the process; its pipes are closed at the end of the ``with`` statement."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """End the process and its group; its pipes are closed at the end of the ``with`` statement."""
+        if self.process.returncode is None:  # once it was waited for, the number may be somebody else's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def _ended(self) -> ChildGone:
         """Return why a child is gone that nobody has stopped."""
         self.stop_quietly()
         code = self.process.wait()
         if code == -signal.SIGXCPU:
-            return ChildGone("timeout", f"it used more than {self.limits.cpu} seconds of processor time and was stopped")
+            return ChildGone(
+                "timeout", f"it used more than {self.limits.cpu} seconds of processor time and was stopped"
+            )
         if code < 0 and code != -signal.SIGKILL:
             with contextlib.suppress(ValueError):
                 return ChildGone("crash", f"the program crashed ({signal.Signals(-code).name})")
@@ -271,13 +291,24 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
-def end_orphans() -> None:
-    """End the processes that were left to this one; it must have no other children."""
+def children_of_this() -> set[int]:
+    """Return the processes that this one is the parent of; none where the system does not say."""
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError, ValueError):
+            found |= set(map(int, path.read_text().split()))
+    return found
+
+
+def end_orphans(others: set[int]) -> None:
+    """End the processes that a child has left to this one.
+
+    Parameters
+    ----------
+    others : children that were there before, and have nothing to do with it
+    """
     for _ in range(100):
-        left: list[int] = []
-        for path in Path("/proc/self/task").glob("*/children"):
-            with contextlib.suppress(OSError, ValueError):
-                left += map(int, path.read_text().split())
+        left = children_of_this() - others
         if not left:
             return
         for pid in left:

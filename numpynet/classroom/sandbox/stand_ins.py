@@ -9,6 +9,7 @@ done to the arrays here, so that checks for them see what they would see with fu
 from __future__ import annotations
 
 import re
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,7 @@ class StandIns:
     def __init__(self, child: Child) -> None:
         self.child = child
         self.seconds: float | None = None  # for a call; None takes the child's limit
+        self.until = float("inf")  # when the time for all calls of a check is over
         self.dropped: list[int] = []
         self.own: list[Any] = []  # values of the grader that the child has names for
         self.functions_given: list[Callable] = []
@@ -81,7 +83,7 @@ class StandIns:
         drop, self.dropped = self.dropped, []
         self.functions_given, self.own = [], []
         request = {"call": name, "opaque": opaque, "args": args, "kwargs": dict(kwargs), "drop": drop[:4000]}
-        number, answer = self.child.request(request, self.seconds)
+        number, answer = self.child.request(request, self._left())
         self._carry_over(answer, number, given)
         if "raised" in answer:
             raise_here(answer["raised"], self.child._setup["file"])
@@ -93,11 +95,19 @@ class StandIns:
 
     def _read(self, number: int, part: str) -> dict[str, np.ndarray]:
         request = {"read": Reference("value", number), "part": part, "drop": []}
-        _, answer = self.child.request(request, self.seconds)
+        _, answer = self.child.request(request, self._left())
         if "raised" in answer:
             raise_here(answer["raised"], self.child._setup["file"])
         result = answer.get("returned")
         return result if type(result) is dict else {}
+
+    def _left(self) -> float:
+        """Return the seconds that a call may take."""
+        seconds = self.child.limits.seconds if self.seconds is None else self.seconds
+        left = min(seconds, self.until - time.monotonic())
+        if left <= 0:
+            raise self.child.gone("timeout", "its calls took too long together, and it was stopped")
+        return left
 
     # ---- what changed in the child changes here ---------------------------------------------------------------------
 
@@ -138,7 +148,7 @@ class StandIns:
             raise TypeError(f"a check hands over a {type(value).__name__} of dtype {value.dtype}, which cannot travel")
         if callable(value):
             self.functions_given.append(value)
-            return Reference("function", len(self.functions_given) - 1, getattr(value, "__name__", "function")[:40])
+            return Reference("function", len(self.functions_given) - 1)  # without its name: it may be a mutant
         if len(self.own) >= MAX_OWN:
             raise ValueError("too many values of the grader are held by the child")
         self.own.append(value)
@@ -186,9 +196,12 @@ def raise_here(told: Any, file: str) -> None:
 
 def _overwrite(array: Any, now: Any) -> None:
     """Give an array other numbers, if it is still there and they fit."""
-    if type(array) is np.ndarray and type(now) is np.ndarray and array.shape == now.shape and array.dtype == now.dtype:
-        if array.flags.writeable:
-            array[...] = now
+    if type(array) is np.ndarray and type(now) is np.ndarray and array.flags.writeable and _alike(array, now):
+        array[...] = now
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype
 
 
 def _aliased(result: Any, returned: list[np.ndarray], given: list[np.ndarray], same: Any) -> Any:
@@ -197,9 +210,9 @@ def _aliased(result: Any, returned: list[np.ndarray], given: list[np.ndarray], s
     for pair in same[:50] if type(same) is list else ():
         if type(pair) is tuple and len(pair) == 2 and all(type(k) is int and k >= 0 for k in pair):
             i, j = pair
-            if i < len(returned) and j < len(given) and returned[i].shape == given[j].shape:
-                if returned[i].dtype == given[j].dtype and np.array_equal(returned[i], given[j], equal_nan=True):
-                    replaced[id(returned[i])] = given[j].view()
+            there = i < len(returned) and j < len(given) and _alike(returned[i], given[j])
+            if there and np.array_equal(returned[i], given[j], equal_nan=True):
+                replaced[id(returned[i])] = given[j].view()
 
     def put(value: Any) -> Any:
         if type(value) in (tuple, list):

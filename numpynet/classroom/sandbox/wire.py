@@ -262,6 +262,8 @@ def unpack(plan: Plan, body: bytes, resolve: Callable[[Any], Any]) -> Any:
 
 
 def _read(tree: Any, body: memoryview, at: list[int], resolve: Callable) -> Any:
+    if type(tree) is str:
+        return tree.encode("utf-8", "replace").decode("utf-8")  # JSON can spell halves of characters
     if type(tree) is not dict:
         return tree
     ((kind, value),) = tree.items()

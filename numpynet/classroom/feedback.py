@@ -1,0 +1,169 @@
+"""What a student may read of a result: where it is wrong, how much, and why; no input, no right value, no right code.
+
+A report of the gradient check says more: seeds, single numbers, a command that repeats it. Those stay in the teacher's
+record. Messages of exceptions come from the student's process and could carry the inputs out; only those that look like
+what Python and NumPy say are passed on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from numpynet.classroom.task import CheckResult
+from numpynet.gradcheck.report import DETAILS, Report
+from numpynet.report import page, paragraph, section, table
+
+# Messages of Python and NumPy that help, and hold names, shapes and small numbers only.
+_NAME, _SHAPE = r"'?[\w.]{1,40}'?(\(\))?", r"\([\d,? ]*\)"
+_KNOWN = [
+    rf"operands could not be broadcast together with shapes ({_SHAPE} ?)+",
+    r"operands could not be broadcast together with remapped shapes.{0,80}",
+    rf"non-broadcastable output operand with shape {_SHAPE} doesn't match the broadcast shape {_SHAPE}",
+    r"matmul: Input operand \d has a mismatch in its core dimension \d, with gufunc signature \(n\?,k\),\(k,m\?\)->\(n\?,m\?\) \(size \d{1,4} is different from \d{1,4}\)",
+    rf"shapes {_SHAPE} and {_SHAPE} not aligned: \d+ \(dim \d\) != \d+ \(dim \d\)",
+    rf"cannot reshape array of size \d{{1,6}} into shape {_SHAPE}",
+    r"index -?\d{1,4} is out of bounds for axis \d with size \d{1,4}",
+    r"axis -?\d is out of bounds for array of dimension \d",
+    rf"name {_NAME} is not defined",
+    rf"{_NAME} object is not (callable|iterable|subscriptable)",
+    rf"{_NAME} object has no attribute {_NAME}",
+    rf"module {_NAME} has no attribute {_NAME}",
+    rf"{_NAME} (missing|takes) .{{0,30}}positional arguments?.{{0,60}}",
+    rf"{_NAME} missing \d+ required keyword-only arguments?: {_NAME}",
+    rf"{_NAME} got an unexpected keyword argument {_NAME}",
+    rf"unsupported operand type\(s\) for .{{1,4}}: {_NAME} and {_NAME}",
+    r"(too many|not enough) values to unpack \(expected \d+(, got \d+)?\)",
+    rf"cannot unpack non-iterable {_NAME} object",
+    r"(float |integer )?division (or modulo )?by zero",
+    r"maximum recursion depth exceeded.{0,60}",
+    rf"No module named {_NAME}",
+    r"[a-z]{1,20} is not there: the layers are to be written with NumPy alone",
+    r"can't start new thread",
+    r"(Unable to allocate .{0,60}|)",
+]
+KNOWN_MESSAGE = re.compile("|".join(f"(?:{pattern})" for pattern in _KNOWN))
+_RAISED = re.compile(
+    r"(?P<what>[\w ]{1,60}?) raised (?P<type>\w{1,60}): (?P<message>.*?)(?P<line> \(line \d+ of [\w.]+\))?", re.DOTALL
+)
+_NUMBER = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?")
+
+WORDS = {
+    "pass": "passed",
+    "fail": "wrong",
+    "error": "raised an error",
+    "wait": "not written yet",
+    "skip": "not tried",
+    "timeout": "took too long",
+    "crash": "crashed",
+}
+
+
+def student_text(result: CheckResult, detail: str) -> str:
+    """Return what a student reads of one check.
+
+    Parameters
+    ----------
+    result : of a check
+    detail : "off", "where", "ratio" or "cause"
+
+    Examples
+    --------
+    >>> report = Report("fail", "relu", "relu", kind="gradient", array="dz", n_wrong=3, n_entries=9, index=(1, 2), seed=7)
+    >>> student_text(CheckResult("gradients", "fail", 0, 3, report), "where")
+    'dz is wrong in 3 of 9 entries; the worst is [1, 2]'
+    """
+    level = DETAILS.index(detail)
+    if result.status == "pass" or level == 0:
+        return ""
+    if result.status == "wait":
+        return "not written yet"
+    if result.report is None:
+        return result.message
+    return _told(result.report, level)
+
+
+def _told(report: Report, level: int) -> str:
+    if report.status == "error" or report.kind.startswith("raised"):
+        text = _error(report.message)
+    elif report.kind == "law":
+        name, _, message = report.message.partition(": ")
+        text = name if level == 1 or not message else f"{name}: {_NUMBER.sub('#', message)[:300]}"
+    else:
+        text = report.headline()[:300]
+    if report.kind in ("gradient", "forward") and report.index:
+        text += f"; the worst is [{', '.join(map(str, report.index))}]"
+    if level >= 2:
+        if report.support:
+            text += f"; {report.support}"
+        if report.n_spurious:
+            text += f"; {report.n_spurious} are not 0, and should be"
+        if report.n_missing:
+            text += f"; {report.n_missing} are 0, and should not be"
+        one_factor = report.ratio is not None and abs(report.ratio - 1) > 1e-4
+        if one_factor and not report.n_spurious and not report.n_missing:
+            text += f"; yours is {report.ratio:.4f} times the right one"
+            if level >= 3 and report.factor:
+                text += f", and that is {report.factor.replace('q', 'keep_prob')}"
+    if level >= 3 and report.causes:
+        text += f". Most likely: {report.causes[0].text}"
+    return text
+
+
+def _error(message: str) -> str:
+    """Return an error with its type and line, and with its message where that is one of Python's or NumPy's."""
+    found = _RAISED.fullmatch(message)
+    if not found:
+        return "it raised an error"
+    line = found["line"] or ""
+    return f"{found['what']} raised {found['type']}{safe_message(found['message'])}{line}"
+
+
+def safe_message(message: str) -> str:
+    """Return ": message" where the message is one of those that carry nothing, else nothing.
+
+    Examples
+    --------
+    >>> safe_message("name 'np' is not defined"), safe_message("[0.3 0.1]")
+    (": name 'np' is not defined", '')
+    """
+    message = message.partition("; it is called as ")[0]
+    return f": {message}" if message and KNOWN_MESSAGE.fullmatch(message) else ""
+
+
+def feedback_page(record: Mapping[str, Any], detail: str, notes: list[str]) -> str:
+    """Return the page of one submission.
+
+    Parameters
+    ----------
+    record : of the submission
+    detail : how much to say
+    notes : the convention of the course, in words
+
+    Examples
+    --------
+    >>> record = {"title": "Warm-up", "submission": "ann", "status": "ungradable", "message": "the file is empty",
+    ...           "score": 0, "max_score": 20, "tasks": []}
+    >>> "the file is empty" in feedback_page(record, "cause", [])
+    True
+    """
+    sections = []
+    if notes:
+        sections.append(section("The convention of this course", *(paragraph(note) for note in notes)))
+    for task in record["tasks"]:
+        rows = [
+            (
+                check["name"],
+                WORDS[check["status"]],
+                f"{check['points']:g} of {check['max_points']:g}",
+                check["feedback"][detail],
+            )
+            for check in task["checks"]
+        ]
+        heading = f"Task {task['id']}: {task['title']}, {task['points']:g} of {task['max_points']:g} points"
+        sections.append(section(heading, table(("check", "result", "points", "what was found"), rows)))
+    intro = f"{record['submission']}: {record['score']:g} of {record['max_score']:g} points."
+    if record["message"]:
+        intro += f" {record['message'][0].upper()}{record['message'][1:]}."
+    return page(record["title"], intro, sections)

@@ -1,0 +1,79 @@
+"""How alike two files are, by their fingerprints: the share of the smaller one that is found in the other.
+
+A column for the teacher's eyes, not a verdict. Short right solutions are alike by nature; look at those that are alike in
+their mistakes as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from numpynet import equations
+from numpynet.classroom.sandbox.source import fingerprint
+
+FEW = 15  # hashes; a shorter file is like many others
+
+
+def similarity(one: Sequence[int], other: Sequence[int]) -> float:
+    """Return the share of the smaller fingerprint that is in the other; 0 where there is next to nothing to compare.
+
+    Examples
+    --------
+    >>> similarity(range(40), range(20, 200))
+    0.5
+    """
+    small = min(len(one), len(other))
+    return len(set(one) & set(other)) / small if small >= FEW else 0.0
+
+
+@functools.cache
+def reference_hashes(*extra: Path) -> frozenset[int]:
+    """Return the fingerprint of the layers that this package ships, and of further files.
+
+    Examples
+    --------
+    >>> len(reference_hashes()) > 100
+    True
+    """
+    files = [*Path(equations.__file__).parent.glob("*.py"), *extra]
+    return frozenset(h for path in files for h in fingerprint(ast.parse(path.read_bytes())))
+
+
+def shipped_share(hashes: Sequence[int], *extra: Path) -> float:
+    """Return the share of a fingerprint that is found in what this package ships.
+
+    Examples
+    --------
+    >>> shipped_share(range(100))
+    0.0
+    """
+    return sum(h in reference_hashes(*extra) for h in hashes) / len(hashes) if len(hashes) >= FEW else 0.0
+
+
+def nearest(fingerprints: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, float]]:
+    """Return for each name the other one that is most alike, and how much.
+
+    Examples
+    --------
+    >>> nearest({"a": range(20), "b": range(5, 25), "c": range(100, 120)})["a"]
+    ('b', 0.75)
+    """
+    where: dict[int, list[str]] = defaultdict(list)
+    for name, hashes in fingerprints.items():
+        for h in set(hashes):
+            where[h].append(name)
+    result = {}
+    for name, hashes in fingerprints.items():
+        shared = Counter(other for h in set(hashes) for other in where[h] if other != name)
+        found = [
+            (count / small, other)
+            for other, count in shared.items()
+            if (small := min(len(set(hashes)), len(set(fingerprints[other])))) >= FEW
+        ]
+        share, other = max(found, default=(0.0, ""))
+        result[name] = (other, share)
+    return result
