@@ -16,10 +16,10 @@ from numpynet.gradcheck.report import DETAILS, Report
 from numpynet.report import page, paragraph, section, table
 
 # Messages of Python and NumPy that help, and hold names, shapes and small numbers only.
-_NAME, _SHAPE = r"'?[\w.]{1,40}'?(\(\))?", r"\([\d,? ]*\)"
+_NAME, _SHAPE = r"'?[\w.<>]{1,40}'?(\(\))?", r"\([\d,? ]*\)"
 _KNOWN = [
     rf"operands could not be broadcast together with shapes ({_SHAPE} ?)+",
-    r"operands could not be broadcast together with remapped shapes.{0,80}",
+    r"operands could not be broadcast together with remapped shapes[\d \[\](),>a-z-]{0,80}",
     rf"non-broadcastable output operand with shape {_SHAPE} doesn't match the broadcast shape {_SHAPE}",
     r"matmul: Input operand \d has a mismatch in its core dimension \d, with gufunc signature \(n\?,k\),\(k,m\?\)->\(n\?,m\?\) \(size \d{1,4} is different from \d{1,4}\)",
     rf"shapes {_SHAPE} and {_SHAPE} not aligned: \d+ \(dim \d\) != \d+ \(dim \d\)",
@@ -30,18 +30,18 @@ _KNOWN = [
     rf"{_NAME} object is not (callable|iterable|subscriptable)",
     rf"{_NAME} object has no attribute {_NAME}",
     rf"module {_NAME} has no attribute {_NAME}",
-    rf"{_NAME} (missing|takes) .{{0,30}}positional arguments?.{{0,60}}",
+    rf"{_NAME} (missing|takes) [\w ]{{0,30}}arguments?[\w :,'()]{{0,60}}",
     rf"{_NAME} missing \d+ required keyword-only arguments?: {_NAME}",
     rf"{_NAME} got an unexpected keyword argument {_NAME}",
-    rf"unsupported operand type\(s\) for .{{1,4}}: {_NAME} and {_NAME}",
+    rf"unsupported operand type\(s\) for [^\w\s]{{1,4}}: {_NAME} and {_NAME}",
     r"(too many|not enough) values to unpack \(expected \d+(, got \d+)?\)",
     rf"cannot unpack non-iterable {_NAME} object",
     r"(float |integer )?division (or modulo )?by zero",
-    r"maximum recursion depth exceeded.{0,60}",
+    r"maximum recursion depth exceeded[a-z ]{0,60}",
     rf"No module named {_NAME}",
     r"[a-z]{1,20} is not there: the layers are to be written with NumPy alone",
     r"can't start new thread",
-    r"(Unable to allocate .{0,60}|)",
+    r"(Unable to allocate [\w. (),-]{0,80}|)",
 ]
 KNOWN_MESSAGE = re.compile("|".join(f"(?:{pattern})" for pattern in _KNOWN))
 _RAISED = re.compile(

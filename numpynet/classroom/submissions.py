@@ -102,7 +102,7 @@ def read_submission(name: str, path: Path, file: str) -> Submission:
             return Submission(name, path, problem="it is a symbolic link; the file itself is needed")
         if stat.S_ISDIR(kind):
             return _read_folder(name, path, file)
-        if path.suffix not in (".py", ".ipynb"):
+        if not path.name.endswith((".py", ".ipynb")):
             return Submission(name, path, problem=f"it is neither {file} nor a folder with {file} in it")
         return Submission(name, path, _source(path.name, _bytes(path)))
     except Unreadable as error:
