@@ -26,8 +26,8 @@ def write_zip(assignment: str, out: Path, detail: str, salt: str | None, variant
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_zip("warmup", Path(folder, "autograder.zip"), "where", "a salt", "transposed")  # doctest: +ELLIPSIS
-    ...autograder.zip: warmup, 20 points; set the assignment's points to 20
+    ...     write_zip("warmup", Path(folder, "autograder.zip"), "where", "a salt", "transposed")
+    autograder.zip: warmup, 20 points; set the assignment's points to 20
     0
     """
     loaded = load_assignment(assignment)
@@ -43,7 +43,7 @@ def write_zip(assignment: str, out: Path, detail: str, salt: str | None, variant
         "seconds": Limits().seconds,
     }
     write_bytes(out, gradescope_zip(settings, extra))
-    print(f"{out}: {loaded.name}, {loaded.points:g} points; set the assignment's points to {loaded.points:g}")
+    print(f"{out.name}: {loaded.name}, {loaded.points:g} points; set the assignment's points to {loaded.points:g}")
     return 0
 
 

@@ -145,7 +145,7 @@ def feedback_page(record: Mapping[str, Any], detail: str, notes: list[str]) -> s
     --------
     >>> record = {"title": "Warm-up", "submission": "ann", "status": "ungradable", "message": "the file is empty",
     ...           "score": 0, "max_score": 20, "tasks": []}
-    >>> "the file is empty" in feedback_page(record, "cause", [])
+    >>> "The file is empty" in feedback_page(record, "cause", [])
     True
     """
     sections = []

@@ -66,7 +66,7 @@ def pack(number: int, message: Any, refer: Callable[[Any], Any]) -> list[bytes]:
     --------
     >>> prefix, header, body = pack(7, {"a": np.zeros(2)}, lambda value: None)
     >>> PREFIX.unpack(prefix)[1:], header
-    ((7, 40, 16), b'{"d":[["a",{"a":["<f8",[2],"C"]}]]}')
+    ((7, 35, 16), b'{"d":[["a",{"a":["<f8",[2],"C"]}]]}')
     """
     blobs: list[bytes] = []
     header = json.dumps(_spell(message, blobs, refer, 0), separators=(",", ":")).encode("ascii")
