@@ -41,6 +41,7 @@ class LayerRule(NamedTuple):
     forward: Callable[..., tuple[np.ndarray, Any]]  # x, W, b, noise, *, weight_mask=None -> z, cache
     backward: Callable[..., tuple]  # dz, cache, *, need_dx=True, out=None -> dx, dW, db
     binary: bool = False  # whether the noise is a mask of 0 and 1, which the network then checks
+    mask_in_product: bool = False  # whether z depends on M and W through M * W alone: a masked W then needs no mask
     on_outputs: bool = False  # whether it silences units of z: then phi(0) must be 0, or they would still speak
 
 
@@ -52,7 +53,7 @@ def plain_layer() -> LayerRule:
     >>> plain_layer().forward(np.ones((1, 2)), np.ones((2, 1)), np.zeros(1), None)[0]
     array([[2.]])
     """
-    return LayerRule("plain", None, partial(_linear, keep_prob=1.0), linear_backward, binary=True)
+    return LayerRule("plain", None, partial(_linear, keep_prob=1.0), linear_backward, binary=True, mask_in_product=True)
 
 
 def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
@@ -72,7 +73,7 @@ def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
     q = check_keep_prob(keep_prob)
     sample = partial(_sample_units, keep_prob=q, shared=shared)
     name = f"unit_dropout({q}, shared=True)" if shared else f"unit_dropout({q})"
-    return LayerRule(name, sample, partial(_linear, keep_prob=q), linear_backward, binary=True)
+    return LayerRule(name, sample, partial(_linear, keep_prob=q), linear_backward, binary=True, mask_in_product=True)
 
 
 def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:

@@ -189,6 +189,7 @@ class MLP:
         weight_mask: Parameters | None = None,
         unit_masks: UnitMasks | None = None,
         trusted: bool = False,
+        masked: bool = False,
     ) -> tuple[np.ndarray, MLPCache]:
         """Run the layers: h_0 = x, z_l = (D_l * h_(l-1) / q_l) (M_l * W_l) + b_l, h_l = phi(z_l).   Equation (B1)
 
@@ -200,6 +201,9 @@ class MLP:
         unit_masks : a mask or None for the input of each layer, or None for evaluation. A mask (1, d) is shared.
         trusted : True skips the scan of x and of the masks for entries that do not belong there. The training loop
             sets it, because it has checked its data and draws its masks itself.
+        masked : True says that theta is M * theta already, as it is all through a training. Then a layer that knows the
+            mask only as M * W does not multiply again: the logits are the same bits, and ``backward`` gives the
+            dense gradient of Equation (B22), which the caller has to mask.
 
         Returns
         -------
@@ -229,7 +233,9 @@ class MLP:
                 theta[f"W{layer}"],
                 theta[f"b{layer}"],
                 None if unit_masks is None else unit_masks[layer - 1],
-                weight_mask=None if weight_mask is None else weight_mask[f"W{layer}"],
+                weight_mask=None
+                if weight_mask is None or (masked and rule.mask_in_product)
+                else weight_mask[f"W{layer}"],
             )
             inputs.append(h)
             layer_caches.append(cache)

@@ -19,6 +19,10 @@ import numpy as np
 from numpynet.fields import keep_float
 from numpynet.parameters import Parameters
 
+# A long vector is updated piece by piece: all that a piece needs (theta, the gradient, two slots, scratch) then stays in
+# the cache of the core from one operation to the next. The operations are elementwise, so the bits are the same.
+BLOCK = 65536
+
 
 @dataclass
 class OptimizerState:
@@ -65,8 +69,13 @@ class _Elementwise:
         if theta.shape != grad.shape or theta.dtype != grad.dtype:
             raise ValueError(f"grad {grad.shape} {grad.dtype} must be of the form of theta {theta.shape} {theta.dtype}")
         state.step += 1
-        slots = [state.slots[name] for name in self.slots]
-        self._update(theta, grad, *slots, state.scratch, float(lr), state.step)
+        arrays = [theta, grad, *(state.slots[name] for name in self.slots), state.scratch]
+        if theta.size <= BLOCK or not all(array.flags.c_contiguous for array in arrays):
+            self._update(*arrays, float(lr), state.step)
+            return
+        flat = [array.reshape(-1) for array in arrays]  # views
+        for start in range(0, theta.size, BLOCK):
+            self._update(*(array[start : start + BLOCK] for array in flat), float(lr), state.step)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ import numpy as np
 from numpynet.data.dataset import Split
 from numpynet.equations.losses import Loss, softmax_cross_entropy
 from numpynet.network import MLP
-from numpynet.optimizers import OptimizerState, clip_global_norm, update
+from numpynet.optimizers import Decay, OptimizerState, clip_global_norm, update
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.seeding import stream, streams
+from numpynet.survivors import Survivors
 from numpynet.training_checks import check_data, own_frozen, own_mask, own_start
 
 Number = float | list  # a float, or a list of them for replicates
@@ -216,25 +217,33 @@ def train(
             f"train_split has {n_train} examples, but this training has begun with {state.order.shape[-1]}: "
             "pass the same examples as to begin"
         )
-    checked_mask = state.weight_mask = _checked_mask(state)
     total, per_epoch = plan.total_steps(n_train), plan.steps_per_epoch(n_train)
     every = plan.evaluate_every or per_epoch
     gradients = Parameters.zeros(net.layout, replicates=state.theta.replicates, dtype=dtype)
 
+    mask = _imposed(state, None)
     if not state.history:
         yield _record(state, None, per_epoch, monitors)
-    while state.step < (total if until is None else min(until, total)):
-        if state.weight_mask is not checked_mask:  # switched on by whoever watches
-            checked_mask = state.weight_mask = _checked_mask(state)
-        lr = _learning_rate(plan, state.step)
-        with np.errstate(over="ignore", invalid="ignore"):  # said in words by _check_loss instead
-            loss = _step(state, train_split, gradients, lr)
-        state.batch_loss_sum += loss  # in place: it stays an array also for a single run
-        state.batch_loss_count += 1
-        if on_step is not None:
-            on_step(state.step)
-        if state.step % every == 0 or state.step == total:
-            yield _record(state, lr, per_epoch, monitors)
+    survivors, seen = None, True
+    try:
+        while state.step < (total if until is None else min(until, total)):
+            if seen or state.weight_mask is not mask:  # who watches may have changed parameters, optimizer or mask
+                _return(survivors, state)
+                mask = _imposed(state, mask)
+                survivors, seen = _survivors(state), False
+            lr = _learning_rate(plan, state.step)
+            with np.errstate(over="ignore", invalid="ignore"):  # said in words by _check_loss instead
+                loss = _step(state, train_split, gradients, survivors, lr)
+            state.batch_loss_sum += loss  # in place: it stays an array also for a single run
+            state.batch_loss_count += 1
+            if on_step is not None:
+                on_step(state.step)
+            if state.step % every == 0 or state.step == total:
+                survivors = _return(survivors, state)
+                yield _record(state, lr, per_epoch, monitors)
+                seen = True
+    finally:  # also after an error the state is whole
+        _return(survivors, state)
 
 
 def draw_step(state: TrainingState, n_train: int) -> tuple[MLP, np.ndarray, list[np.ndarray | None] | None]:
@@ -343,36 +352,60 @@ def early_stop(history: Sequence[Record], monitor: str = "validation", *, replic
     return min(history, key=loss_of)
 
 
-def _checked_mask(state: TrainingState) -> Parameters | None:
-    """The mask of the state, or an error; the optimizer forgets what it leaves out."""
-    if state.weight_mask is None:
+def _imposed(state: TrainingState, known: Parameters | None) -> Parameters | None:
+    """The mask of the state; what it leaves out is 0 from here on (or frozen), and 0 in the optimizer's memory."""
+    if state.weight_mask is not None:
+        if state.weight_mask is not known:
+            state.weight_mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
+        state.theta *= state.weight_mask
+        if state.frozen is not None:
+            state.theta += state.frozen
+        state.optimizer.impose(state.weight_mask)
+    return state.weight_mask
+
+
+def _survivors(state: TrainingState) -> Survivors | None:
+    """The survivors, if the optimizer may work on them alone: what looks at the whole vector needs the whole vector."""
+    plan = state.plan
+    if plan.clip_norm is not None or plan.decay != Decay():
         return None
-    mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
-    state.theta *= mask
-    if state.frozen is not None:
-        state.theta += state.frozen
-    state.optimizer.impose(mask)
-    return mask
+    return Survivors.of(state.theta, state.weight_mask, plan.optimizer, state.optimizer)
 
 
-def _step(state: TrainingState, train_split: Split, gradients: Parameters, lr: float) -> np.ndarray:
+def _return(survivors: Survivors | None, state: TrainingState) -> None:
+    if survivors is not None:
+        survivors.return_to(state.optimizer)
+
+
+def _step(
+    state: TrainingState, train_split: Split, gradients: Parameters, survivors: Survivors | None, lr: float
+) -> np.ndarray:
     """One step: batch, masks, forward, backward, update. Returns the loss of the batch, (...,)."""
-    plan, theta = state.plan, state.theta
+    plan, theta, mask = state.plan, state.theta, state.weight_mask
     net, batch, unit_masks = draw_step(state, len(train_split.x))
-    x, y = train_split.x[batch], train_split.y[batch]  # (..., B, d), (..., B)
-    logits, caches = net.forward(theta, x, weight_mask=_mask_of_layers(state), unit_masks=unit_masks, trusted=True)
+    x, y = np.take(train_split.x, batch, axis=0), train_split.y[batch]  # (..., B, d), (..., B)
+    layer_mask = _mask_of_layers(state)
+    logits, caches = net.forward(theta, x, weight_mask=layer_mask, unit_masks=unit_masks, trusted=True, masked=True)
     loss, loss_cache = plan.loss.forward(logits, y)
     _check_loss(loss, caches, state)
     net.backward(plan.loss.backward(1.0, loss_cache), caches, out=gradients)
-    if state.frozen is not None:
-        gradients *= state.weight_mask
-    if plan.clip_norm is not None:
-        clip_global_norm(gradients, plan.clip_norm, out=gradients)
-    update(theta, gradients, plan.optimizer, state.optimizer, lr, decay=plan.decay, weight_mask=state.weight_mask)
-    if state.frozen is not None:
-        theta += state.frozen
+    if survivors is not None:
+        survivors.update(gradients, lr)
+    else:
+        _keep_survivors(gradients, mask)
+        if plan.clip_norm is not None:
+            clip_global_norm(gradients, plan.clip_norm, out=gradients)
+        update(theta, gradients, plan.optimizer, state.optimizer, lr, decay=plan.decay, weight_mask=mask)
+        if state.frozen is not None:
+            theta += state.frozen
     state.step += 1
     return loss
+
+
+def _keep_survivors(gradients: Parameters, mask: Parameters | None) -> None:
+    """dW = M * G: the layers gave the dense gradient, see ``masked`` of ``MLP.forward``.   Equation (B5)"""
+    if mask is not None:
+        gradients *= mask
 
 
 def _mask_of_layers(state: TrainingState) -> Parameters | None:

@@ -28,7 +28,7 @@ FLOORS = [
     ["optimizers", "initializers", "schedules", "layer_rules"],
     ["network"],
     ["subnetworks"],
-    ["plan", "training_checks"],
+    ["plan", "training_checks", "survivors"],
     ["training"],
     ["checkpoints", "classifier", "dropout_choices"],
     ["train_choices"],

@@ -76,10 +76,10 @@ def linear_forward(
     check_precision(x=x, W=W, b=b, unit_mask=unit_mask, keep_prob=keep_prob, weight_mask=weight_mask)
     check_layer(x, W, b)
     _check_mask_shapes(x, W, unit_mask, weight_mask)
-    x_kept = x if unit_mask is None else x * unit_mask / keep_prob  # (..., N, d_in)
+    x_kept = x if unit_mask is None else _divided(x * unit_mask, keep_prob)  # (..., N, d_in)
     W_kept = W if weight_mask is None else W * weight_mask  # (..., d_in, d_out)
     y = x_kept @ W_kept  # (..., N, d_in) @ (..., d_in, d_out)
-    y = y + b[..., None, :]  # (..., N, d_out)
+    y = np.add(y, b[..., None, :], out=y if _keeps_form(y, b[..., None, :]) else None)  # (..., N, d_out)
     return y, LinearCache(x, W, x_kept, W_kept, unit_mask, keep_prob, weight_mask)
 
 
@@ -129,7 +129,8 @@ def linear_backward(
         return None, dW, db
     dx = dy @ cache.W_kept.mT  # (..., N, d_out) @ (..., d_out, d_in)
     if cache.unit_mask is not None:
-        dx = dx * cache.unit_mask / cache.keep_prob  # (..., N, d_in)
+        dx = np.multiply(dx, cache.unit_mask, out=dx if _keeps_form(dx, cache.unit_mask) else None)  # (..., N, d_in)
+        dx = _divided(dx, cache.keep_prob)  # (..., N, d_in)
     return dx, dW, db
 
 
@@ -175,6 +176,21 @@ def mask_gradients(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.n
     dx_kept = dy @ cache.W_kept.mT  # (..., N, d_in)
     scale = 1.0 if cache.unit_mask is None else cache.keep_prob
     return d_weight_mask, dx_kept * cache.x / scale
+
+
+def _keeps_form(own: np.ndarray, other: np.ndarray) -> bool:
+    """Whether own * other or own + other has the shape and dtype of own, an array of ours that may then be written over."""
+    shape = own.shape[own.ndim - other.ndim :]
+    return (
+        own.dtype == other.dtype
+        and other.ndim <= own.ndim
+        and all(n in (1, m) for n, m in zip(other.shape, shape, strict=True))
+    )
+
+
+def _divided(own: np.ndarray, keep_prob: float | np.ndarray) -> np.ndarray:
+    """own / q, written over own, an array of ours, unless q is an array: that may be complex in a derivative check."""
+    return np.divide(own, keep_prob, out=own if isinstance(keep_prob, float) else None)
 
 
 def _check_mask_shapes(

@@ -117,8 +117,9 @@ def softmax_cross_entropy_forward(logits: np.ndarray, labels: np.ndarray) -> tup
     if labels.ndim >= logits.ndim:
         raise ValueError(f"labels {labels.shape} have more axes than the examples of logits {logits.shape}")
     log_p = log_softmax(logits)  # (..., N, K)
-    labels = np.broadcast_to(labels, log_p.shape[:-1])  # (..., N)
-    picked = np.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]  # (..., N)
+    if labels.shape != log_p.shape[:-1]:
+        labels = np.broadcast_to(labels, log_p.shape[:-1])  # (..., N)
+    picked = log_p.reshape(-1, log_p.shape[-1])[_rows_and(labels)].reshape(labels.shape)  # (..., N)
     return -picked.mean(axis=-1), CrossEntropyCache(log_p, labels)
 
 
@@ -131,10 +132,14 @@ def softmax_cross_entropy_backward(dloss: np.ndarray | float, cache: CrossEntrop
     >>> softmax_cross_entropy_backward(1.0, cache)
     array([[ 0.5, -0.5]])
     """
-    dlogits = np.exp(cache.log_p)  # (..., N, K)
-    labels = cache.labels[..., None]  # (..., N, 1)
-    np.put_along_axis(dlogits, labels, np.take_along_axis(dlogits, labels, axis=-1) - 1, axis=-1)
+    dlogits = np.exp(cache.log_p, order="C")  # (..., N, K)
+    dlogits.reshape(-1, dlogits.shape[-1])[_rows_and(cache.labels)] -= 1  # a view, for it is in C order
     return dlogits * _per_row(dloss, dlogits)
+
+
+def _rows_and(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the entry of each row that its label names, all rows of a stack below each other."""
+    return np.arange(labels.size), labels.reshape(-1)
 
 
 class SquaredErrorCache(NamedTuple):

@@ -48,7 +48,7 @@ QUICK = {"keep_probs": (1.0, 0.8), "n_noise": 30, "pairs": 10}
 
 
 class StepTimes(NamedTuple):
-    """Seconds of one step, measured in turns; the only numbers here that differ from run to run."""
+    """Seconds of processor time of one step, measured in turns; the only numbers here that differ from run to run."""
 
     plain: np.ndarray  # (P,) without dropout
     dropout: np.ndarray  # (P,) with it, each beside its neighbour in plain
@@ -80,9 +80,9 @@ def time_steps(
     seconds = np.empty((pairs, 2))
     for pair in range(pairs):
         for which in (0, 1) if pair % 2 else (1, 0):
-            start = time.perf_counter()
+            start = time.process_time()
             next(runs[which])
-            seconds[pair, which] = (time.perf_counter() - start) / TIMED_BLOCK
+            seconds[pair, which] = (time.process_time() - start) / TIMED_BLOCK
     return StepTimes(*seconds.T)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from numpynet import optimizers, parameters, training, training_checks
-from numpynet.equations import linear
 from numpynet.lottery import controls
 from numpynet.lottery.ticket import Ticket, load_ticket
 from numpynet.parameters import Parameters
@@ -23,7 +22,7 @@ def negative_weights_frozen(theta, gradients, *args, **kwargs):
     optimizers.update(theta, kept, *args, **kwargs)
 
 
-def no_mask_in_training(state):
+def no_mask_in_training(state, known):
     """A17: the mask is forgotten after the start, so the net is dense again."""
     state.weight_mask = None
     return
@@ -42,9 +41,8 @@ def decay_of_raw_weights(theta, gradients, optimizer, state, lr, *, decay=None, 
         theta += (1 - weight_mask) * raw * (-lr * (decay.coupled + decay.decoupled))
 
 
-def dense_gradients(dy, cache, **options):
+def dense_gradients(gradients, mask):
     """A20: the gradient of the dense weights reaches the clipping; the projection afterwards cannot mend that."""
-    return linear.linear_backward(dy, cache._replace(weight_mask=None), **options)
 
 
 # ---- A21 to A25: rewinding ---------------------------------------------------------------------------------------------

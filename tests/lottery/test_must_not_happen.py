@@ -304,14 +304,15 @@ CHECKS: dict[str, Callable[..., Any]] = {
     "A34": check_density_survives_the_file,
 }
 
+ALL = {"numpynet.training._survivors": lambda: lambda state: None}  # the optimizer works on the whole vector
 FORGET = "numpynet.optimizers.OptimizerState.impose"
 PLANTED: list[tuple[str, str, dict[str, Callable[[], Any]]]] = [
-    ("A16", "negative weights frozen", {"numpynet.training.update": lambda: broken.negative_weights_frozen}),
-    ("A17", "the mask of the start alone", {"numpynet.training._checked_mask": lambda: broken.no_mask_in_training}),
-    ("A18", "only the gradient masked", {"numpynet.training.update": lambda: broken.only_the_gradient_masked, FORGET: lambda: lambda state, mask: None}),
+    ("A16", "negative weights frozen", {**ALL, "numpynet.training.update": lambda: broken.negative_weights_frozen}),
+    ("A17", "the mask of the start alone", {"numpynet.training._imposed": lambda: broken.no_mask_in_training}),
+    ("A18", "only the gradient masked", {**ALL, "numpynet.training.update": lambda: broken.only_the_gradient_masked, FORGET: lambda: lambda state, mask: None}),
     ("A18", "the optimizer remembers", {FORGET: lambda: lambda state, mask: None}),
-    ("A19", "decay of raw weights", {"numpynet.training.update": lambda: broken.decay_of_raw_weights}),
-    ("A20", "clipping by the dense gradient", {"numpynet.layer_rules.linear_backward": lambda: broken.dense_gradients}),
+    ("A19", "decay of raw weights", {**ALL, "numpynet.training.update": lambda: broken.decay_of_raw_weights}),
+    ("A20", "clipping by the dense gradient", {"numpynet.training._keep_survivors": lambda: broken.dense_gradients}),
     ("A21", "no rewind", {"numpynet.lottery.imp.begin": broken.NoRewind}),
     ("A21", "biases stay", {"numpynet.lottery.imp.begin": broken.BiasesStay}),
     ("A22", "the start is live", {"numpynet.training.own_start": lambda: broken.start_that_is_live}),

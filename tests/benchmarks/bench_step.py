@@ -1,0 +1,138 @@
+"""(a), (b): a training step beside the bare matrix products, PyTorch and scikit-learn, on the same batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from numpynet.data.dataset import Split
+from numpynet.network import MLP
+from numpynet.optimizers import Adam, Optimizer
+from numpynet.parameters import Parameters
+from numpynet.plan import TrainingPlan
+from numpynet.training import begin, train
+
+LENET, LENET_BATCH = (784, 300, 100, 10), 60
+DOCUMENT, DOCUMENT_BATCH, DOCUMENT_KEEP_PROB = (784, 500, 10), 64, 0.5
+N_TRAIN = 6000
+
+
+def random_split(sizes: Sequence[int], n: int = N_TRAIN, seed: int = 0) -> Split:
+    """Random inputs in [0, 1) and labels: the time of a step does not depend on what they mean."""
+    rng = np.random.default_rng(seed)
+    return Split(rng.random((n, sizes[0]), dtype=np.float32), rng.integers(0, sizes[-1], n))
+
+
+def random_mask(net: MLP, density: float, seed: int = 0) -> Parameters:
+    """A mask that keeps each weight with this probability, biases all."""
+    rng = np.random.default_rng(seed)
+    mask = Parameters.ones(net.layout)
+    for name in net.layout.weight_names:
+        mask[name][...] = rng.random(mask[name].shape) < density
+    return mask
+
+
+def ours(
+    sizes: Sequence[int],
+    batch: int,
+    *,
+    optimizer: Optimizer = Adam(),  # noqa: B008  frozen
+    density: float | None = None,
+    keep_prob: float = 1.0,
+    steps: int = 10,
+    split: Split | None = None,
+    seed: int | Sequence[int] = 0,
+) -> Callable[[], object]:
+    """Return a function that trains on for so many steps, loop and batches and all."""
+    split = random_split(sizes) if split is None else split
+    net = MLP(tuple(sizes), keep_prob=keep_prob)
+    plan = TrainingPlan(steps=10**9, batch_size=batch, optimizer=optimizer, schedule=0.001, evaluate_every=steps)
+    mask = None if density is None else random_mask(net, density)
+    run = train(begin(net, plan, split, weight_mask=mask, seed=seed), split)
+    next(run)  # the record before the first step
+    return lambda: next(run)
+
+
+def products(sizes: Sequence[int], batch: int, *, steps: int = 10) -> Callable[[], object]:
+    """Return a function that makes the matrix products of so many steps, and nothing else."""
+    rng = np.random.default_rng(0)
+    h = [rng.random((batch, d), dtype=np.float32) for d in sizes]
+    W = [rng.random((a, b), dtype=np.float32) for a, b in zip(sizes, sizes[1:])]
+    dW = [np.empty_like(w) for w in W]
+    out, dh = [np.empty_like(a) for a in h], [np.empty_like(a) for a in h]
+
+    def run() -> None:
+        for _ in range(steps):
+            for layer, w in enumerate(W):
+                np.matmul(h[layer], w, out=out[layer + 1])
+            for layer in range(len(W) - 1, -1, -1):
+                np.matmul(h[layer].T, h[layer + 1], out=dW[layer])
+                if layer:
+                    np.matmul(h[layer + 1], W[layer].T, out=dh[layer])
+
+    return run
+
+
+def in_torch(
+    sizes: Sequence[int],
+    batch: int,
+    *,
+    optimizer: str = "adam",
+    density: float | None = None,
+    keep_prob: float = 1.0,
+    fused: bool | None = None,
+    steps: int = 10,
+) -> Callable[[], object] | None:
+    """Return PyTorch's training of the same net on the same kind of batches, None where PyTorch is absent."""
+    try:
+        import torch
+        from torch.nn.utils import prune
+    except ImportError:
+        return None
+    torch.set_num_threads(1)
+    split = random_split(sizes)
+    x, y = torch.from_numpy(split.x), torch.from_numpy(split.y)
+    layers: list[torch.nn.Module] = []
+    for a, b in zip(sizes, sizes[1:]):
+        layers += [torch.nn.Linear(a, b), torch.nn.ReLU(), torch.nn.Dropout(1 - keep_prob)]
+        if keep_prob == 1:
+            layers.pop()
+    net = torch.nn.Sequential(*layers[: -1 if keep_prob == 1 else -2])
+    if density is not None:
+        mask = random_mask(MLP(tuple(sizes)), density)
+        linear = [layer for layer in net if isinstance(layer, torch.nn.Linear)]
+        for index, layer in enumerate(linear, start=1):
+            prune.custom_from_mask(layer, "weight", torch.from_numpy(mask[f"W{index}"].T.copy()))
+    if optimizer == "adam":
+        step = torch.optim.Adam(net.parameters(), lr=0.001, fused=fused)
+    else:
+        step = torch.optim.SGD(net.parameters(), lr=0.001, fused=fused)
+    loss_of = torch.nn.CrossEntropyLoss()
+    order, position = torch.randperm(len(x)), 0
+    net.train()
+
+    def run() -> None:
+        nonlocal order, position
+        for _ in range(steps):
+            if position + batch > len(x):
+                order, position = torch.randperm(len(x)), 0
+            rows = order[position : position + batch]
+            position += batch
+            step.zero_grad()
+            loss_of(net(x[rows]), y[rows]).backward()
+            step.step()
+
+    return run
+
+
+def in_sklearn(sizes: Sequence[int], batch: int, *, steps: int = 10) -> Callable[[], object] | None:
+    """Return scikit-learn's ``partial_fit`` on a block of so many batches, None where it is absent."""
+    try:
+        from sklearn.neural_network import MLPClassifier
+    except ImportError:
+        return None
+    split = random_split(sizes, n=batch * steps)
+    net = MLPClassifier(tuple(sizes[1:-1]), solver="adam", batch_size=batch, learning_rate_init=0.001, alpha=0.0)
+    classes = np.arange(sizes[-1])
+    return lambda: net.partial_fit(split.x, split.y, classes=classes)
