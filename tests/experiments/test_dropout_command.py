@@ -47,7 +47,7 @@ def test_an_experiment_says_how_long_it_takes_and_writes_its_report(name, small,
     page = (tmp_path / "sparsity" / "report.html").read_text(encoding="utf-8")
     assert "numpynet dropout sparsity --quick --seed 4 --replicates 2 --data digits" in page
     assert "4, 5" in page
-    assert {path.name for path in (tmp_path / "sparsity").iterdir()} == {"report.html", "sparsity.png"}
+    assert {path.name for path in (tmp_path / "sparsity").iterdir()} == {"report.html", "results.json", "sparsity.png"}
 
 
 def test_the_same_seed_writes_the_same_page(small, tmp_path, capsys):
