@@ -27,7 +27,7 @@ from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.pruning import alive_counts, survivors, weight_density
 from numpynet.seeding import stream
-from numpynet.training import TrainingDiverged
+from numpynet.training import TrainingDiverged, evaluate
 from tests.checks import assert_close
 from tests.lottery.small import NET, PLAN, plan_with, same, split_of, theta_of
 from tests.strategies import seeds
@@ -268,16 +268,42 @@ def test_a_mask_is_found_in_a_random_net_of_the_digits():
     assert alive_counts(mask) == {"W1": 1920, "W2": 300}
 
 
-@pytest.mark.slow
-def test_the_published_order_of_the_ways_to_read_a_mask_on_mnist1d():
-    """4000 steps, 4 replicates, signed constant: 50 % and more against 10 % by chance; expected >= thresholded >= sampled."""
+@pytest.fixture(scope="module")
+def mnist1d_task():
+    """Frozen signed constants in 40-100-100-10, 4 replicates."""
     data, net = load_mnist1d(), MLP((40, 100, 100, 10))
-    theta = signed_constant(net.init([stream(s, "init") for s in range(4)]), std=lambda i, o: 2 / np.sqrt(i + o))
+    drawn = net.init([stream(s, "init") for s in range(4)])
+    return data, net, signed_constant(drawn, std=lambda d_in, d_out: 2 / np.sqrt(d_in + d_out))
+
+
+@pytest.mark.slow
+def test_the_published_order_of_the_ways_to_read_a_mask_on_mnist1d(mnist1d_task):
+    """4000 steps, 4 replicates: 50 % and more against 10 % by chance; expected >= thresholded >= sampled.
+
+    Known from 8 replicates: 50.1 to 51.6 sampled, 52.0 thresholded, 52.3 to 53.5 expected.
+    """
+    data, net, theta = mnist1d_task
     plan = TrainingPlan(steps=4000, batch_size=100, optimizer=Adam(), schedule=0.05)
     *_, last = learn_scores(Bernoulli(), net, plan, theta, data.train, seed=range(4))
     accuracy = {
         how: np.mean(evaluate_scores(net, theta, last.scores, data.test, how, rng=np.random.default_rng(0))[1])
         for how in ("sampled", "threshold", "expected")
     }
-    print(accuracy)
+    density = np.mean(weight_density(threshold_supermask(last.scores)))
+    print({how: round(100 * float(value), 1) for how, value in accuracy.items()}, "density", round(float(density), 3))
     assert 0.45 < accuracy["sampled"] <= accuracy["threshold"] + 0.01 <= accuracy["expected"] + 0.02
+    assert 0.5 < density < 0.6
+
+
+@pytest.mark.slow
+def test_edge_popup_is_best_with_half_of_the_weights_on_mnist1d(mnist1d_task):
+    """4000 steps, 4 replicates. Known from 8 replicates: 46.3, 50.9 and 44.4 % at densities .3, .5 and .7."""
+    data, net, theta = mnist1d_task
+    plan = TrainingPlan(steps=4000, batch_size=100, optimizer=Adam(), schedule=0.003)
+    accuracy = {}
+    for density in (0.3, 0.5, 0.7):
+        law = EdgePopup(density)
+        *_, last = learn_scores(law, net, plan, theta, data.train, seed=range(4))
+        accuracy[density] = np.mean(evaluate(net, theta * law.mask(last.scores), data.test)[1])
+    print({density: round(100 * float(value), 1) for density, value in accuracy.items()})
+    assert min(accuracy.values()) > 0.4 and accuracy[0.5] > max(accuracy[0.3], accuracy[0.7]) and accuracy[0.5] > 0.47
