@@ -203,7 +203,7 @@ def run(script: Path, folder: Path) -> subprocess.CompletedProcess:
     environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     # -B: no byte code is left behind in the repository
     command = [sys.executable, "-B", "-W", "error", str(script)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize(
