@@ -92,6 +92,7 @@ def check_subject(
 
     Parameters
     ----------
+    subject : of ``subject_of`` or ``load_subject``
     task : the name of a layer or of a function, None for all
     seed, sizes : of the draws
 

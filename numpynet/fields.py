@@ -13,6 +13,15 @@ from typing import Any
 def keep_float(record: Any, name: str) -> float:
     """Turn a number in a frozen record into a Python float, and return it.
 
+    Parameters
+    ----------
+    record : a frozen dataclass
+    name : of its field
+
+    Returns
+    -------
+    The number, as a Python float.
+
     Raises
     ------
     TypeError
@@ -33,6 +42,15 @@ def keep_float(record: Any, name: str) -> float:
 
 def keep_count(record: Any, name: str) -> int:
     """Turn a count in a frozen record into a Python int, and return it.
+
+    Parameters
+    ----------
+    record : a frozen dataclass
+    name : of its field
+
+    Returns
+    -------
+    The count, as a Python int.
 
     Raises
     ------

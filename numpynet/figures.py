@@ -72,8 +72,12 @@ def band(ax: Axes, x: Sequence[float], values: np.ndarray, label: str, colour: s
 
     Parameters
     ----------
+    ax : to draw on
     x : (S,)
     values : (S, R), a row for each x, a column for each replicate
+    label : for the legend
+    colour : of line and band
+    **line : further properties of the line
 
     Examples
     --------

@@ -27,6 +27,15 @@ _TRUNCATED_STD = math.sqrt(
 def glorot_std(d_in: int, d_out: int) -> float:
     """sqrt(2 / (d_in + d_out)), the standard deviation of Glorot's rule.   Equation (B27)
 
+    Parameters
+    ----------
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+
+    Returns
+    -------
+    A number.
+
     Examples
     --------
     >>> glorot_std(3, 5)
@@ -37,6 +46,15 @@ def glorot_std(d_in: int, d_out: int) -> float:
 
 def he_std(d_in: int, d_out: int) -> float:
     """sqrt(2 / d_in), the standard deviation of He's rule; d_out does not matter.   Equation (B28)
+
+    Parameters
+    ----------
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+
+    Returns
+    -------
+    A number.
 
     Examples
     --------
@@ -49,6 +67,17 @@ def he_std(d_in: int, d_out: int) -> float:
 def glorot_normal(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float32) -> np.ndarray:
     """W ~ N(0, 2 / (d_in + d_out)).   Equation (B27)
 
+    Parameters
+    ----------
+    rng : draws
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+    dtype : float32 or float64
+
+    Returns
+    -------
+    W : (d_in, d_out) of this dtype
+
     Examples
     --------
     >>> glorot_normal(np.random.default_rng(0), 2, 3).shape
@@ -59,6 +88,17 @@ def glorot_normal(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.f
 
 def glorot_truncated(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float32) -> np.ndarray:
     """A normal law cut off at two of its standard deviations, of variance 2 / (d_in + d_out).   Equation (B27)
+
+    Parameters
+    ----------
+    rng : draws
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+    dtype : float32 or float64
+
+    Returns
+    -------
+    W : (d_in, d_out) of this dtype
 
     Examples
     --------
@@ -71,6 +111,17 @@ def glorot_truncated(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=n
 def glorot_uniform(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float32) -> np.ndarray:
     """W ~ U(-a, a) with a = sqrt(6 / (d_in + d_out)).   Equation (B27)
 
+    Parameters
+    ----------
+    rng : draws
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+    dtype : float32 or float64
+
+    Returns
+    -------
+    W : (d_in, d_out) of this dtype
+
     Examples
     --------
     >>> bool(np.abs(glorot_uniform(np.random.default_rng(0), 2, 4)).max() <= 1.0)
@@ -81,6 +132,17 @@ def glorot_uniform(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.
 
 def he_normal(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float32) -> np.ndarray:
     """W ~ N(0, 2 / d_in).   Equation (B28)
+
+    Parameters
+    ----------
+    rng : draws
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+    dtype : float32 or float64
+
+    Returns
+    -------
+    W : (d_in, d_out) of this dtype
 
     Examples
     --------
@@ -93,6 +155,17 @@ def he_normal(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float
 def he_truncated(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float32) -> np.ndarray:
     """A normal law cut off at two of its standard deviations, of variance 2 / d_in.   Equation (B28)
 
+    Parameters
+    ----------
+    rng : draws
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+    dtype : float32 or float64
+
+    Returns
+    -------
+    W : (d_in, d_out) of this dtype
+
     Examples
     --------
     >>> he_truncated(np.random.default_rng(0), 2, 3).shape
@@ -103,6 +176,17 @@ def he_truncated(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.fl
 
 def he_uniform(rng: np.random.Generator, d_in: int, d_out: int, *, dtype=np.float32) -> np.ndarray:
     """W ~ U(-a, a) with a = sqrt(6 / d_in).   Equation (B28)
+
+    Parameters
+    ----------
+    rng : draws
+    d_in : number of inputs of the layer
+    d_out : number of its outputs
+    dtype : float32 or float64
+
+    Returns
+    -------
+    W : (d_in, d_out) of this dtype
 
     Examples
     --------

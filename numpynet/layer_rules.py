@@ -64,6 +64,10 @@ def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
     keep_prob : q in (0, 1], with which a unit stays
     shared : True draws one mask for the batch; the mean gradient is the same, its variance is not (Equation (D8))
 
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
     Examples
     --------
     >>> rule = unit_dropout(keep_prob=0.8)
@@ -84,6 +88,10 @@ def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
     keep_prob : q in (0, 1], with which a weight stays
     shared : True draws one mask for the batch, which costs d_in * d_out numbers instead of N times as many
 
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
     Examples
     --------
     >>> dropconnect(0.8).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
@@ -97,6 +105,14 @@ def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
 
 def gaussian_dropout(keep_prob: float) -> LayerRule:
     """Return the rule of Gaussian dropout: noise of mean 1 and variance (1 - q) / q on the inputs.   Equation (D18)
+
+    Parameters
+    ----------
+    keep_prob : q in (0, 1]
+
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
     Examples
     --------
@@ -118,6 +134,10 @@ def variational_dropout(log_alpha: float | np.ndarray) -> LayerRule:
     log_alpha : one number, or one for each weight (d_in, d_out); held fixed. To learn it, follow it with
         ``log_alpha_gradient`` and ``variational_kl_backward`` of ``numpynet.equations.variational_dropout``.
 
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
     Examples
     --------
     >>> variational_dropout(-1.0).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
@@ -130,6 +150,14 @@ def variational_dropout(log_alpha: float | np.ndarray) -> LayerRule:
 
 def alpha_dropout(keep_prob: float) -> LayerRule:
     """Return the rule of alpha dropout, for nets of SELU units.   Equation (D21)
+
+    Parameters
+    ----------
+    keep_prob : q in (0, 1]
+
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
     Examples
     --------
@@ -144,6 +172,15 @@ def alpha_dropout(keep_prob: float) -> LayerRule:
 
 def targeted_weight_dropout(target_share: float, drop_prob: float) -> LayerRule:
     """Return the rule of targeted dropout on weights; evaluation leaves out all candidates.   Equation (D22)
+
+    Parameters
+    ----------
+    target_share : gamma in [0, 1], the share of the smallest that may be dropped
+    drop_prob : with which such a one is dropped
+
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
     Examples
     --------
@@ -160,6 +197,15 @@ def targeted_weight_dropout(target_share: float, drop_prob: float) -> LayerRule:
 
 def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
     """Return the rule of targeted dropout on the units that a layer feeds.   Equation (D22)
+
+    Parameters
+    ----------
+    target_share : gamma in [0, 1], the share of the smallest that may be dropped
+    drop_prob : with which such a one is dropped
+
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
     Examples
     --------
@@ -180,6 +226,14 @@ def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
 
 def standout(alpha: float = 1.0, beta: float = 0.0) -> LayerRule:
     """Return the rule of standout: a unit's keep probability depends on what it hears.   Equation (D26)
+
+    Parameters
+    ----------
+    alpha, beta : of g = sigmoid(alpha s + beta), the keep probability at input s
+
+    Returns
+    -------
+    A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
     Examples
     --------

@@ -137,6 +137,10 @@ class MLP:
         initializer : see ``numpynet.initializers``
         dtype : of the parameters
 
+        Returns
+        -------
+        Parameters : of one net, or of a stack where there are several generators
+
         Examples
         --------
         >>> net = MLP((4, 3, 2))
@@ -258,6 +262,11 @@ class MLP:
         gradients : exactly 0 at pruned weights. A stack of inputs gives a stack of gradients; nothing is summed over
             leading axes.
 
+        Raises
+        ------
+        ValueError
+            dlogits or out does not fit, or the caches are those of another network.
+
         Examples
         --------
         >>> net = MLP((2, 3, 1))
@@ -295,6 +304,12 @@ class MLP:
 
     def predict(self, theta: Parameters, x: np.ndarray, *, weight_mask: Parameters | None = None) -> np.ndarray:
         """Return the class with the largest logit for each example, in evaluation (no unit mask, no scale).
+
+        Parameters
+        ----------
+        theta : parameters, of one net or of a stack
+        x : (..., N, d_0)
+        weight_mask : None for a dense net
 
         Returns
         -------

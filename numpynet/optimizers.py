@@ -35,6 +35,10 @@ class OptimizerState:
     def impose(self, weight_mask: Parameters) -> None:
         """Forget pruned weights: set the state to 0 where the mask is.   Equation (M16)
 
+        Parameters
+        ----------
+        weight_mask : binary, of the form of theta
+
         Examples
         --------
         >>> from numpynet.parameters import Layout
@@ -272,6 +276,15 @@ def update(
     decay : see ``Decay``
     weight_mask : binary, of the form of theta (1 at biases), or None
 
+    Returns
+    -------
+    x
+
+    Raises
+    ------
+    ValueError
+        lr is negative or not finite, the state is that of another optimizer, or decay times lr is at least 1.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -321,6 +334,10 @@ def project_max_norm(W: np.ndarray, limit: float, *, out: np.ndarray | None = No
     limit : c > 0
     out : array to write to, W itself is allowed
 
+    Returns
+    -------
+    W : of the shape and dtype of W; ``out`` if it is given
+
     Examples
     --------
     >>> project_max_norm(np.array([[3.0, 0.0], [4.0, 0.0]]), limit=1.0)
@@ -366,6 +383,10 @@ def clip_global_norm(gradients: Parameters, limit: float, *, out: Parameters | N
     gradients : with replicates each has a norm of its own
     limit : c > 0
     out : Parameters to write to, the gradients themselves are allowed
+
+    Returns
+    -------
+    Parameters : of the form of the gradients; ``out`` if it is given
 
     Examples
     --------

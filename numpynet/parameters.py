@@ -52,6 +52,14 @@ class Layout:
     def of_sizes(cls, sizes: Iterable[int]) -> Layout:
         """Return the layout W1, b1, W2, b2, ... of a network with these layer sizes.
 
+        Parameters
+        ----------
+        sizes : d_0, d_1, ..., d_L
+
+        Returns
+        -------
+        Layout
+
         Examples
         --------
         >>> Layout.of_sizes((2, 3)).shapes
@@ -130,6 +138,16 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
     def zeros(cls, layout: Layout, *, replicates: tuple[int, ...] = (), dtype: Any = np.float32) -> Parameters:
         """Return Parameters full of 0.
 
+        Parameters
+        ----------
+        layout : names and shapes
+        replicates : leading axes of a stack, () for one net
+        dtype : of the vector
+
+        Returns
+        -------
+        Parameters
+
         Examples
         --------
         >>> Parameters.zeros(Layout.of_sizes((2, 3)), replicates=(4,))["W1"].shape
@@ -141,6 +159,16 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
     def ones(cls, layout: Layout, *, replicates: tuple[int, ...] = (), dtype: Any = np.float32) -> Parameters:
         """Return Parameters full of 1: the mask of a dense network.
 
+        Parameters
+        ----------
+        layout : names and shapes
+        replicates : leading axes of a stack, () for one net
+        dtype : of the vector
+
+        Returns
+        -------
+        Parameters
+
         Examples
         --------
         >>> Parameters.ones(Layout.of_sizes((1, 2))).vector
@@ -151,6 +179,22 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], layout: Layout) -> Parameters:
         """Return new Parameters that hold copies of named arrays, all of them, in one dtype.
+
+        Parameters
+        ----------
+        arrays : name -> array, one for each name of the layout
+        layout : names and shapes
+
+        Returns
+        -------
+        Parameters
+
+        Raises
+        ------
+        ValueError
+            A name is missing or unknown, or a shape does not fit.
+        TypeError
+            The arrays differ in dtype.
 
         Examples
         --------
@@ -221,11 +265,29 @@ class Parameters(np.lib.mixins.NDArrayOperatorsMixin):
         return Parameters(self.vector.copy(), self.layout)
 
     def astype(self, dtype: Any) -> Parameters:
-        """Return a converted copy."""
+        """Return a converted copy.
+
+        Parameters
+        ----------
+        dtype : floating or complex
+
+        Returns
+        -------
+        Parameters
+
+        """
         return Parameters(self.vector.astype(dtype), self.layout)
 
     def replicate(self, index: int | tuple[int, ...]) -> Parameters:
         """Return one network of the stack; a view.
+
+        Parameters
+        ----------
+        index : of the leading axes
+
+        Returns
+        -------
+        Parameters
 
         Examples
         --------

@@ -84,9 +84,29 @@ class TrainingPlan:
             raise ValueError(f"dtype is {self.dtype}, but float32 (for speed) or float64 (for checks) is needed")
 
     def steps_per_epoch(self, n_examples: int) -> int:
-        """Return how many batches make an epoch."""
+        """Return how many batches make an epoch.
+
+        Parameters
+        ----------
+        n_examples : N of the training split
+
+        Returns
+        -------
+        An integer.
+
+        """
         return math.ceil(n_examples / self.batch_size)
 
     def total_steps(self, n_examples: int) -> int:
-        """Return how many steps the whole training has."""
+        """Return how many steps the whole training has.
+
+        Parameters
+        ----------
+        n_examples : N of the training split
+
+        Returns
+        -------
+        An integer.
+
+        """
         return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(n_examples)

@@ -26,7 +26,19 @@ class Interval(NamedTuple):
         return abs(self.mean) > self.half_width
 
     def text(self, *, scale: float = 100.0, digits: int = 2, sign: bool = False) -> str:
-        """Return ``mean ± half-width``, by default in percent."""
+        """Return ``mean ± half-width``, by default in percent.
+
+        Parameters
+        ----------
+        scale : what the numbers are multiplied by; 100 makes percent of shares
+        digits : behind the point
+        sign : True writes + as well
+
+        Returns
+        -------
+        Text.
+
+        """
         rounded = round(self.mean * scale, digits) + 0.0  # never "-0.00"
         mean = f"{rounded:{'+' if sign else ''}.{digits}f}"
         return mean if math.isnan(self.half_width) else f"{mean} ± {self.half_width * scale:.{digits}f}"
@@ -34,6 +46,19 @@ class Interval(NamedTuple):
 
 def t_interval(values: np.ndarray | list[float]) -> Interval:
     """Return the mean of n independent values with its 95 % interval, mean ± t(0.975, n - 1) s / sqrt(n).
+
+    Parameters
+    ----------
+    values : one for each replicate
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        There is no value.
 
     Examples
     --------
@@ -59,7 +84,17 @@ class RatioInterval(NamedTuple):
     n: int
 
     def text(self, *, digits: int = 2) -> str:
-        """Return ``value (low to high)``."""
+        """Return ``value (low to high)``.
+
+        Parameters
+        ----------
+        digits : behind the point
+
+        Returns
+        -------
+        Text.
+
+        """
         if math.isnan(self.low):
             return f"{self.value:.{digits}f}"
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
@@ -74,6 +109,10 @@ def mean_of_ratios(values: np.ndarray | list[float], reference: np.ndarray | lis
     Parameters
     ----------
     values, reference : (n,) positive, paired
+
+    Returns
+    -------
+    RatioInterval
 
     Examples
     --------
@@ -92,6 +131,10 @@ def ratio_of_means(values: np.ndarray | list[float], reference: np.ndarray | lis
     Parameters
     ----------
     values, reference : (n,) positive, paired
+
+    Returns
+    -------
+    RatioInterval
 
     Examples
     --------
@@ -117,6 +160,20 @@ def _positive_pairs(values, reference) -> tuple[np.ndarray, np.ndarray]:
 
 def t_quantile(df: int, probability: float = 0.975) -> float:
     """Return the quantile of Student's t law for an integer number of degrees of freedom, by bisection.
+
+    Parameters
+    ----------
+    df : degrees of freedom
+    probability : that the quantile is not exceeded
+
+    Returns
+    -------
+    A number.
+
+    Raises
+    ------
+    ValueError
+        df is below 1, or probability outside (0.5, 1).
 
     Examples
     --------

@@ -86,6 +86,20 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all (see `write_bytes`); line ends are kept as they are.
 
+    Parameters
+    ----------
+    path : of the file, which is replaced
+    text : what it will hold
+
+    Returns
+    -------
+    x
+
+    Raises
+    ------
+    TypeError
+        text is no str.
+
     Examples
     --------
     >>> import pathlib, tempfile

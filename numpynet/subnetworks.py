@@ -44,6 +44,14 @@ class Subnetworks(NamedTuple):
 def droppable_units(net: MLP) -> int:
     """Return n, how many units dropout can remove: those of the layer inputs with keep_prob below 1.
 
+    Parameters
+    ----------
+    net : an ``MLP``
+
+    Returns
+    -------
+    n : an integer
+
     Examples
     --------
     >>> droppable_units(MLP((784, 500, 10), keep_prob=0.8))
@@ -62,6 +70,10 @@ def list_subnetworks(net: MLP, *, axes: int = 0, dtype: np.typing.DTypeLike = np
     net : with few enough units that can be dropped
     axes : room for that many leading axes of x or theta: a mask is (2^n, 1, ..., 1, d)
     dtype : of the masks, that of the activations
+
+    Returns
+    -------
+    Subnetworks : masks and their probabilities
 
     Raises
     ------
@@ -133,6 +145,17 @@ def evaluate_inverted(
 ) -> np.ndarray:
     """Return the logits of weight scaling for a net trained with D * h / q: the net as it is.   Equation (D2)
 
+    Parameters
+    ----------
+    net : an ``MLP``
+    theta : its parameters
+    x : (..., N, d_0)
+    weight_mask : None for a dense net
+
+    Returns
+    -------
+    logits : (..., N, d_L)
+
     Examples
     --------
     >>> net = MLP((1, 2, 1), keep_prob=0.8)
@@ -148,6 +171,17 @@ def evaluate_standard(
 ) -> np.ndarray:
     """Return the logits of weight scaling for a net trained with D * h, unscaled: the net with q W for W.   Equation (D2)
 
+    Parameters
+    ----------
+    net : an ``MLP``
+    theta : its parameters
+    x : (..., N, d_0)
+    weight_mask : None for a dense net
+
+    Returns
+    -------
+    logits : (..., N, d_L)
+
     Examples
     --------
     >>> net = MLP((1, 2, 1), keep_prob=0.8)
@@ -160,6 +194,15 @@ def evaluate_standard(
 
 def standard_to_inverted(net: MLP, theta: Parameters) -> Parameters:
     """Return V_l = q_l W_l, the inverted net that computes what a standard net computes; biases stay.   Equation (D4)
+
+    Parameters
+    ----------
+    net : an ``MLP``, for its keep probabilities
+    theta : of the standard net
+
+    Returns
+    -------
+    Parameters : of the inverted net
 
     Examples
     --------
@@ -175,6 +218,15 @@ def standard_to_inverted(net: MLP, theta: Parameters) -> Parameters:
 
 def inverted_to_standard(net: MLP, theta: Parameters) -> Parameters:
     """Return W_l = V_l / q_l, the way back from ``standard_to_inverted``.   Equation (D4)
+
+    Parameters
+    ----------
+    net : an ``MLP``, for its keep probabilities
+    theta : of the inverted net
+
+    Returns
+    -------
+    Parameters : of the standard net
 
     Examples
     --------
@@ -192,6 +244,14 @@ def without_scale(net: MLP) -> MLP:
     """Return the net whose training pass is that of standard dropout: it takes unit masks but divides by 1.   Equation (D2)
 
     Draw the masks from the net itself, whose keep probabilities say how often a unit stays.
+
+    Parameters
+    ----------
+    net : an ``MLP``
+
+    Returns
+    -------
+    An ``MLP`` of the same sizes.
 
     Examples
     --------

@@ -103,6 +103,10 @@ def begin(
     draw : which order of the examples and which dropout masks; 0 is that of every other run of this seed, 1, 2, ...
         are others, for runs that differ in nothing else
 
+    Returns
+    -------
+    TrainingState
+
     Raises
     ------
     TypeError, ValueError
@@ -189,6 +193,10 @@ def train(
     on_step : called with the number of completed steps after each of them, to show progress
     until : stop when so many steps are completed, to look at the state there; call ``train`` again to go on. The run is
         the same as without the stop.
+
+    Yields
+    ------
+    Record : one after the other
 
     Raises
     ------
@@ -291,8 +299,16 @@ def evaluate(
 
     Parameters
     ----------
+    net : an ``MLP``
+    theta : its parameters, of one net or of R replicates
     split : with class labels, or with floating targets (then the accuracy is None)
+    weight_mask : None for a dense net
+    loss : softmax cross-entropy, or another
     batch_size : bounds the memory; every example counts once, whatever it is
+
+    Returns
+    -------
+    loss, accuracy : numbers, or (R,) for replicates; None for the accuracy of floating targets
 
     Raises
     ------
@@ -329,6 +345,23 @@ def early_stop(history: Sequence[Record], monitor: str = "validation", *, replic
     """Return the record with the smallest loss on a monitored split, the first of them if there are several.
 
     It is read off afterwards and changes nothing about the training. With replicates, say which one.
+
+    Parameters
+    ----------
+    history : records of a training
+    monitor : name of the split
+    replicate : which one of a stack
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    ValueError
+        Nothing has been recorded yet, or there are replicates and none is named.
+    KeyError
+        There is no such monitor.
 
     Examples
     --------

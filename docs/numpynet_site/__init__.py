@@ -158,7 +158,8 @@ def copy_files(app, exception) -> None:
     shutil.copyfile(mathjax_file(), static / "tex-svg-full.js")
     playground = Path(app.srcdir) / "playground"
     if playground.is_dir():
-        shutil.copytree(playground, Path(app.outdir) / "playground", dirs_exist_ok=True)
+        unwanted = shutil.ignore_patterns("*.py", "__pycache__")
+        shutil.copytree(playground, Path(app.outdir) / "playground", dirs_exist_ok=True, ignore=unwanted)
 
 
 def _playground_directive():

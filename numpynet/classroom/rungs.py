@@ -85,8 +85,9 @@ def pair_check(
     ----------
     pair : "linear", "relu", "dropout", "softmax_cross_entropy", "mask_gradients" or "l2_penalty"
     stages : see ``numpynet.gradcheck.stages``
-    points, name, needs, seconds : of the check
+    points, name : of the check
     sizes : None draws them from the seed
+    needs, seconds : of the check
 
     Examples
     --------

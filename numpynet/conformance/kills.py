@@ -42,6 +42,8 @@ def killers(planted: Bug | Mutant, *, seeds: Iterable[int] = range(5), stop: boo
 
     Parameters
     ----------
+    planted : a bug of the zoo, or a mutant
+    seeds : of the draws
     stop : True is content with the first
 
     Examples

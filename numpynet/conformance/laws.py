@@ -146,6 +146,7 @@ def text_of(report: Report, detail: str = "cause") -> str:
 
     Parameters
     ----------
+    report : of a check or of a law
     detail : "off", "where", "ratio" or "cause"
 
     Examples

@@ -51,6 +51,7 @@ def broken_laws(
 
     Parameters
     ----------
+    subject : the implementation
     laws : which to try
     seeds : of the draws; each law is tried until it fails
     stop : True ends with the first broken law

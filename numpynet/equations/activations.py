@@ -33,6 +33,15 @@ class ReluCache(NamedTuple):
 def relu_forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
     """h = max(z, 0), with slope 0 at z = 0.   Equation (B11)
 
+    Parameters
+    ----------
+    z : (..., N, d) pre-activations
+
+    Returns
+    -------
+    h : (..., N, d), in the dtype of z
+    cache : for ``relu_backward``
+
     Examples
     --------
     >>> relu_forward(np.array([[-1.0, 2.0]]))[0]
@@ -44,6 +53,15 @@ def relu_forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
 
 def relu_backward(dh: np.ndarray, cache: ReluCache) -> np.ndarray:
     """dz = dh where z > 0, else 0.   Equations (B4), (B11)
+
+    Parameters
+    ----------
+    dh : (..., N, d) upstream gradient
+    cache : that of ``relu_forward``
+
+    Returns
+    -------
+    dz : (..., N, d)
 
     Examples
     --------
@@ -68,6 +86,16 @@ def leaky_relu_forward(z: np.ndarray, leak: float = 0.01) -> tuple[np.ndarray, L
     z : (..., N, d)
     leak : a in [0, 1)
 
+    Returns
+    -------
+    h : (..., N, d), in the dtype of z
+    cache : for ``leaky_relu_backward``
+
+    Raises
+    ------
+    ValueError
+        leak is outside [0, 1).
+
     Examples
     --------
     >>> leaky_relu_forward(np.array([[-1.0, 2.0]]), leak=0.1)[0]
@@ -81,6 +109,15 @@ def leaky_relu_forward(z: np.ndarray, leak: float = 0.01) -> tuple[np.ndarray, L
 
 def leaky_relu_backward(dh: np.ndarray, cache: LeakyReluCache) -> np.ndarray:
     """dz = dh * slope.   Equations (B4), (B12)
+
+    Parameters
+    ----------
+    dh : (..., N, d) upstream gradient
+    cache : that of ``leaky_relu_forward``
+
+    Returns
+    -------
+    dz : (..., N, d)
 
     Examples
     --------
@@ -100,6 +137,15 @@ class OutputCache(NamedTuple):
 def tanh_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
     """h = tanh(z).   Equation (B13)
 
+    Parameters
+    ----------
+    z : (..., N, d) pre-activations
+
+    Returns
+    -------
+    h : (..., N, d), in the dtype of z
+    cache : for ``tanh_backward``
+
     Examples
     --------
     >>> tanh_forward(np.array([[0.0]]))[0]
@@ -111,6 +157,15 @@ def tanh_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
 
 def tanh_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
     """dz = dh * (1 - h^2).   Equations (B4), (B13)
+
+    Parameters
+    ----------
+    dh : (..., N, d) upstream gradient
+    cache : that of ``tanh_forward``
+
+    Returns
+    -------
+    dz : (..., N, d)
 
     Examples
     --------
@@ -126,6 +181,15 @@ def sigmoid_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
 
     The branch is chosen by the sign of the real part, so that no exponent is positive and the complex step passes.
 
+    Parameters
+    ----------
+    z : (..., N, d) pre-activations
+
+    Returns
+    -------
+    h : (..., N, d), in the dtype of z
+    cache : for ``sigmoid_backward``
+
     Examples
     --------
     >>> sigmoid_forward(np.array([[0.0, -800.0]]))[0]
@@ -140,6 +204,15 @@ def sigmoid_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
 def sigmoid_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
     """dz = dh * h (1 - h).   Equations (B4), (B14)
 
+    Parameters
+    ----------
+    dh : (..., N, d) upstream gradient
+    cache : that of ``sigmoid_forward``
+
+    Returns
+    -------
+    dz : (..., N, d)
+
     Examples
     --------
     >>> h, cache = sigmoid_forward(np.array([[0.0]]))
@@ -152,6 +225,15 @@ def sigmoid_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
 def identity_forward(z: np.ndarray) -> tuple[np.ndarray, None]:
     """h = z, for output layers and linear nets.   Equation (B15)
 
+    Parameters
+    ----------
+    z : (..., N, d) pre-activations
+
+    Returns
+    -------
+    h : (..., N, d), in the dtype of z
+    cache : for ``identity_backward``
+
     Examples
     --------
     >>> identity_forward(np.array([[2.0]]))[0]
@@ -162,6 +244,15 @@ def identity_forward(z: np.ndarray) -> tuple[np.ndarray, None]:
 
 def identity_backward(dh: np.ndarray, cache: None) -> np.ndarray:
     """dz = dh.   Equations (B4), (B15)
+
+    Parameters
+    ----------
+    dh : (..., N, d) upstream gradient
+    cache : that of ``identity_forward``
+
+    Returns
+    -------
+    dz : (..., N, d)
 
     Examples
     --------

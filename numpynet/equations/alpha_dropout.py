@@ -23,6 +23,14 @@ from numpynet.equations.selu import SELU_FLOOR
 def alpha_dropout_scale(keep_prob: float) -> tuple[float, float]:
     """Return a = (q + alpha'^2 q (1 - q))^(-1/2) and c = -a (1 - q) alpha'.   Equation (D21)
 
+    Parameters
+    ----------
+    keep_prob : q in (0, 1]
+
+    Returns
+    -------
+    a, c : numbers; the layer returns a x + c
+
     Examples
     --------
     >>> alpha_dropout_scale(0.8)
@@ -62,6 +70,11 @@ def alpha_dropout_forward(
     keep_prob : q in (0, 1]
     weight_mask : (..., d_in, d_out) binary, or None for a dense layer
 
+    Returns
+    -------
+    z : (..., N, d_out), in the dtype of x
+    cache : for ``alpha_dropout_backward``
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 2.0]]), np.eye(2), np.zeros(2)
@@ -89,6 +102,19 @@ def alpha_dropout_backward(
     """dx = a d * (dz (M*W)^T), dW = M * (x_kept^T dz), db = sum over n of dz.   Equation (D21)
 
     See ``linear_backward`` for the arguments.
+
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
+
+    Returns
+    -------
+    dx : (..., N, d_in), or None
+    dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
+    db : (..., d_out), a sum: the loss owns 1/N
 
     Examples
     --------

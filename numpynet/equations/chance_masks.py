@@ -14,6 +14,16 @@ from numpynet.equations.targeted_dropout import check_share
 def dead_unit_probability(density: float, fan_in: int, fan_out: int) -> float:
     """Return P(dead): no weight comes in, or none goes out, if each of them lives with this probability.   Equation (M13)
 
+    Parameters
+    ----------
+    density : probability in [0, 1] that a weight is alive
+    fan_in : number of weights that come in
+    fan_out : number of weights that go out
+
+    Returns
+    -------
+    A number in [0, 1].
+
     Examples
     --------
     >>> round(dead_unit_probability(0.1, fan_in=40, fan_out=100), 4)                             # 0.9^40 and 0.9^100
@@ -36,6 +46,20 @@ def exact_count_moments(k: int, n: int) -> CountMoments:
 
     Bernoulli masks of the same density have the same mean and variance, and no covariance; their count varies.
 
+    Parameters
+    ----------
+    k : number of ones
+    n : number of entries
+
+    Returns
+    -------
+    CountMoments : mean, variance and covariance of the entries.
+
+    Raises
+    ------
+    ValueError
+        k is outside 0 ... n, or n is below 2.
+
     Examples
     --------
     >>> exact_count_moments(2, 5)
@@ -50,6 +74,20 @@ def exact_count_moments(k: int, n: int) -> CountMoments:
 def overlap_by_chance(a: int, b: int, n: int) -> tuple[float, float]:
     """Return mean and variance of how many ones two independent masks of a and b ones among n share.   Equation (L20)
 
+    Parameters
+    ----------
+    a, b : number of ones in each mask
+    n : number of entries
+
+    Returns
+    -------
+    mean, variance : of the number of entries where both are 1
+
+    Raises
+    ------
+    ValueError
+        a or b is outside 0 ... n, or n is below 2.
+
     Examples
     --------
     >>> overlap_by_chance(9, 12, 30)                                            # a hypergeometric law
@@ -63,6 +101,20 @@ def overlap_by_chance(a: int, b: int, n: int) -> tuple[float, float]:
 
 def iou_by_chance(a: int, b: int, n: int) -> float:
     """Return the exact mean of intersection over union of two independent masks of a and b ones among n.   Equation (L20)
+
+    Parameters
+    ----------
+    a, b : number of ones in each mask
+    n : number of entries
+
+    Returns
+    -------
+    A number in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        Both masks are empty, or the counts do not fit.
 
     Examples
     --------

@@ -14,6 +14,22 @@ def check_keep_prob(keep_prob: float | np.ndarray, name: str = "keep_prob") -> f
     A Python float keeps float32 arrays in float32; a ``np.float64`` scalar would turn them into float64. An array holds
     one keep probability for each unit and is returned as it is.
 
+    Parameters
+    ----------
+    keep_prob : what was given: a number, or an array with one for each unit
+    name : of the argument, for the message
+
+    Returns
+    -------
+    keep_prob; a number comes back as a Python float.
+
+    Raises
+    ------
+    ValueError
+        An entry is outside (0, 1].
+    TypeError
+        It is no number.
+
     Examples
     --------
     >>> check_keep_prob(0.8)
@@ -37,6 +53,19 @@ def check_keep_prob(keep_prob: float | np.ndarray, name: str = "keep_prob") -> f
 def check_rng(rng: np.random.Generator) -> np.random.Generator:
     """Return rng, or raise TypeError if it is not a ``numpy.random.Generator``.
 
+    Parameters
+    ----------
+    rng : what was given
+
+    Returns
+    -------
+    rng
+
+    Raises
+    ------
+    TypeError
+        It is anything else, such as a seed.
+
     Examples
     --------
     >>> check_rng(np.random.default_rng(0)) is not None
@@ -52,6 +81,20 @@ def check_rng(rng: np.random.Generator) -> np.random.Generator:
 
 def check_binary(mask: np.ndarray, name: str = "mask") -> np.ndarray:
     """Return mask, or raise ValueError if an entry is neither 0 nor 1.
+
+    Parameters
+    ----------
+    mask : array of any shape
+    name : of the argument, for the message
+
+    Returns
+    -------
+    mask
+
+    Raises
+    ------
+    ValueError
+        An entry is neither 0 nor 1.
 
     Examples
     --------
@@ -73,6 +116,20 @@ def check_binary(mask: np.ndarray, name: str = "mask") -> np.ndarray:
 def check_floating(array: np.ndarray, name: str) -> np.ndarray:
     """Return array, or raise TypeError if its dtype is neither floating nor complex.
 
+    Parameters
+    ----------
+    array : of any shape
+    name : of the argument, for the message
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    TypeError
+        Its dtype is neither floating nor complex.
+
     Examples
     --------
     >>> check_floating(np.zeros(2), "x")
@@ -90,6 +147,20 @@ def check_floating(array: np.ndarray, name: str) -> np.ndarray:
 
 def check_finite(array: np.ndarray, name: str) -> np.ndarray:
     """Return array, or raise ValueError that names the first entry that is NaN or infinite.
+
+    Parameters
+    ----------
+    array : of any shape
+    name : of the argument, for the message
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    ValueError
+        An entry is NaN or infinite; the first is named.
 
     Examples
     --------
@@ -112,6 +183,24 @@ def check_finite(array: np.ndarray, name: str) -> np.ndarray:
 
 def check_labels(labels: np.ndarray, n_classes: int, n_examples: int | None = None, name: str = "labels") -> np.ndarray:
     """Return labels, or raise if they are not integers in 0 ... n_classes - 1, one for each example.
+
+    Parameters
+    ----------
+    labels : (..., N) integers
+    n_classes : K
+    n_examples : N, or None if any number will do
+    name : of the argument, for the message
+
+    Returns
+    -------
+    labels
+
+    Raises
+    ------
+    ValueError
+        A label is outside 0 ... K - 1, or there are not N.
+    TypeError
+        They are not integers.
 
     Examples
     --------
@@ -136,6 +225,17 @@ def check_labels(labels: np.ndarray, n_classes: int, n_examples: int | None = No
 
 def check_layer(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
     """Raise ValueError unless input, weights and biases of an affine layer fit together.
+
+    Parameters
+    ----------
+    x : (..., N, d_in)
+    W : (..., d_in, d_out)
+    b : (..., d_out)
+
+    Raises
+    ------
+    ValueError
+        The sizes do not fit together; the message names them.
 
     Examples
     --------
@@ -162,6 +262,15 @@ def check_precision(**arrays: np.ndarray | float | None) -> None:
 
     The first array is the measure. A complex array agrees with the real one of its precision (the complex step mixes
     them on purpose), a boolean mask and a Python number with all, and None is skipped.
+
+    Parameters
+    ----------
+    **arrays: by the names of the arguments they came as; numbers and None are let pass
+
+    Raises
+    ------
+    TypeError
+        Two of them differ in precision; the message names both.
 
     Examples
     --------

@@ -42,6 +42,11 @@ def inverted_dropout_forward(
     unit_mask : (..., N, d) binary, or (..., 1, d) for one mask shared by the batch
     keep_prob : q in (0, 1]
 
+    Returns
+    -------
+    y : (..., N, d), in the dtype of h
+    cache : for ``inverted_dropout_backward``
+
     Examples
     --------
     >>> inverted_dropout_forward(np.array([[2.0, 4.0]]), np.array([[0.0, 1.0]]), keep_prob=0.8)[0]
@@ -56,6 +61,15 @@ def inverted_dropout_forward(
 def inverted_dropout_backward(dy: np.ndarray, cache: DropoutCache) -> np.ndarray:
     """dh = D * dy / q, with the D and the q of the forward pass.   Equation (B3)
 
+    Parameters
+    ----------
+    dy : (..., N, d) upstream gradient
+    cache : that of ``inverted_dropout_forward``
+
+    Returns
+    -------
+    dh : (..., N, d), exactly 0 where the unit mask is 0
+
     Examples
     --------
     >>> y, cache = inverted_dropout_forward(np.array([[2.0, 4.0]]), np.array([[0.0, 1.0]]), keep_prob=0.8)
@@ -68,6 +82,16 @@ def inverted_dropout_backward(dy: np.ndarray, cache: DropoutCache) -> np.ndarray
 def standard_dropout_forward(h: np.ndarray, unit_mask: np.ndarray) -> tuple[np.ndarray, DropoutCache]:
     """D * h, without a scale: the training half of standard dropout.   Equation (D2)
 
+    Parameters
+    ----------
+    h : (..., N, d) activations, never logits
+    unit_mask : (..., N, d) binary, or (..., 1, d) for one mask shared by the batch
+
+    Returns
+    -------
+    y : (..., N, d), in the dtype of h
+    cache : for ``standard_dropout_backward``
+
     Examples
     --------
     >>> standard_dropout_forward(np.array([[2.0, 4.0]]), np.array([[0.0, 1.0]]))[0]
@@ -79,6 +103,15 @@ def standard_dropout_forward(h: np.ndarray, unit_mask: np.ndarray) -> tuple[np.n
 
 def standard_dropout_backward(dy: np.ndarray, cache: DropoutCache) -> np.ndarray:
     """dh = D * dy, with the D of the forward pass.   Equations (B3), (D2)
+
+    Parameters
+    ----------
+    dy : (..., N, d) upstream gradient
+    cache : that of ``standard_dropout_forward``
+
+    Returns
+    -------
+    dh : (..., N, d), exactly 0 where the unit mask is 0
 
     Examples
     --------
@@ -93,6 +126,15 @@ def standard_dropout_evaluate(h: np.ndarray, keep_prob: float | np.ndarray) -> n
     """q * h, the mean of D * h over masks: the evaluation half of standard dropout.   Equation (D2)
 
     Scaling the weights behind it by q is the same. Inverted dropout has no such function: its evaluation is h.
+
+    Parameters
+    ----------
+    h : (..., N, d) activations
+    keep_prob : q in (0, 1], a number or one for each of d units
+
+    Returns
+    -------
+    y : (..., N, d), in the dtype of h
 
     Examples
     --------
@@ -137,6 +179,16 @@ def dropconnect_forward(
     keep_prob : q in (0, 1]
     weight_mask : (..., d_in, d_out) binary, or None for a dense layer
 
+    Returns
+    -------
+    z : (..., N, d_out), in the dtype of x
+    cache : for ``dropconnect_backward``
+
+    Raises
+    ------
+    ValueError
+        The connection mask or the weight mask does not fit x and W.
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 2.0]]), np.array([[1.0], [10.0]]), np.array([0.5])
@@ -178,6 +230,13 @@ def dropconnect_backward(
     """dW = sum over n of C_n * (x_n^T dz_n) / q, dx_n = dz_n (C_n * W / q)^T and db = sum over n of dz.   Equation (D17)
 
     See ``linear_backward`` for ``need_dx`` and ``out``.
+
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
 
     Returns
     -------

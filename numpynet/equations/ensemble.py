@@ -27,6 +27,10 @@ def arithmetic_mean(values: np.ndarray, probability: np.ndarray | None = None) -
     values : (S, ...)
     probability : (S,), which adds up to 1, or None for 1 / S each
 
+    Returns
+    -------
+    mean : (...), in the dtype of the values
+
     Examples
     --------
     >>> float(arithmetic_mean(np.array([1.0, 4.0]), np.array([0.2, 0.8])))
@@ -42,6 +46,15 @@ def geometric_mean(values: np.ndarray, probability: np.ndarray | None = None) ->
     ----------
     values : (S, ...), none negative
     probability : (S,), which adds up to 1, or None for 1 / S each
+
+    Returns
+    -------
+    mean : (...), in the dtype of the values
+
+    Raises
+    ------
+    ValueError
+        A value is negative.
 
     Examples
     --------
@@ -61,6 +74,10 @@ def normalized_geometric_mean(values: np.ndarray, probability: np.ndarray | None
     ----------
     values : (S, ..., K) probabilities of K classes; for one sigmoid unit stack its output O and 1 - O
     probability : (S,), which adds up to 1, or None for 1 / S each
+
+    Returns
+    -------
+    mean : (..., K), rows that sum to 1
 
     Raises
     ------
@@ -106,6 +123,10 @@ def predict(logits: np.ndarray, probability: np.ndarray | None = None) -> Predic
     logits : (S, ..., N, K), of ``monte_carlo`` or ``every_subnetwork``
     probability : (S,) for ``every_subnetwork``, None for ``monte_carlo``
 
+    Returns
+    -------
+    Prediction : with the mean probabilities (..., K), their variance, and entropies (...) in nats.
+
     Examples
     --------
     >>> answer = predict(np.array([[[9.0, 0.0]], [[0.0, 9.0]]]))            # two that are sure, and contradict each other
@@ -132,6 +153,15 @@ def moments(outputs: np.ndarray, probability: np.ndarray | None = None) -> tuple
 
     For regression the predictive variance is this one plus 1 / ``model_precision``.
 
+    Parameters
+    ----------
+    outputs : (T, ...) one output for each mask
+    probability : (T,) of the masks, summing to 1, or None for masks that were drawn, each with 1/T
+
+    Returns
+    -------
+    mean, variance : (...)
+
     Examples
     --------
     >>> [float(m) for m in moments(np.array([1.0, 3.0]))]
@@ -151,6 +181,15 @@ def model_precision(keep_prob: float, length_scale: float, n_examples: int, pena
     n_examples : N > 0, how many were trained on
     penalty : lambda > 0 of a penalty lambda ||W||^2 beside the loss ||Z - T||^2 / 2N. Coupled weight decay c is the
         penalty (c / 2) ||W||^2 (Equation (B21)), so hand in c / 2.
+
+    Returns
+    -------
+    tau : a number, in one over the square of the targets' unit
+
+    Raises
+    ------
+    ValueError
+        An argument is not a finite number > 0, or keep_prob is above 1.
 
     Examples
     --------

@@ -34,6 +34,10 @@ def sample_gaussian_noise(
     keep_prob : q in (0, 1], of the dropout that has these two moments; at 1 the noise is exactly 1
     dtype : that of the activations
 
+    Returns
+    -------
+    noise : of this shape and dtype
+
     Examples
     --------
     >>> sample_gaussian_noise(np.random.default_rng(0), (1, 2), keep_prob=0.8)
@@ -58,6 +62,11 @@ def gaussian_dropout_forward(
     noise : (..., N, d_in) xi, see ``sample_gaussian_noise``; None in evaluation
     weight_mask : (..., d_in, d_out) binary, or None for a dense layer
 
+    Returns
+    -------
+    z : (..., N, d_out), in the dtype of x
+    cache : for ``gaussian_dropout_backward``
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 2.0]]), np.array([[1.0], [10.0]]), np.array([0.5])
@@ -80,6 +89,19 @@ def gaussian_dropout_backward(
     """dx = xi * (dz (M*W)^T), dW = M * ((xi * x)^T dz), db = sum over n of dz.   Equation (D18)
 
     See ``linear_backward`` for the arguments.
+
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
+
+    Returns
+    -------
+    dx : (..., N, d_in), or None
+    dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
+    db : (..., d_out), a sum: the loss owns 1/N
 
     Examples
     --------

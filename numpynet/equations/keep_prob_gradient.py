@@ -18,6 +18,10 @@ def expected_loss(losses: np.ndarray, keep_probs: np.ndarray) -> np.ndarray:
     losses : (..., 2^n) loss under each mask of n coins; coin k is bit k of the index, as in ``list_subnetworks``
     keep_probs : (n,); complex numbers give derivatives by the complex step
 
+    Returns
+    -------
+    (...): one number for each row of losses
+
     Examples
     --------
     >>> float(expected_loss(np.array([10.0, 2.0]), np.array([0.75])))           # 0.25 * 10 + 0.75 * 2
@@ -34,6 +38,11 @@ def expected_loss_gradient(losses: np.ndarray, keep_probs: np.ndarray) -> np.nda
 
     Where it is negative, keeping the unit lowers the loss. At q in {0, 1} it is the cost of one more or one less in a
     pruned net: pruning and the gradient of dropout's keep probabilities ask one question.
+
+    Parameters
+    ----------
+    losses : (..., 2^n) the loss under every mask of n coins; coin k is bit k of the index
+    keep_probs : (n,) the keep probability of each coin
 
     Returns
     -------

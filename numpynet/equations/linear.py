@@ -107,6 +107,11 @@ def linear_backward(
     dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
     db : (..., d_out), a sum: the loss owns 1/N
 
+    Raises
+    ------
+    ValueError
+        dy has not the shape of the output.
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 2.0]]), np.array([[1.0], [10.0]]), np.array([0.5])
@@ -138,6 +143,15 @@ def dense_gradient(dy: np.ndarray, cache: LinearCache) -> np.ndarray:
     """Return G = x_kept^T dy, the gradient with respect to the effective weight M * W.   Equation (B22)
 
     It is generally not 0 where the mask is: it says how much a pruned weight is missed. dW is M * G.
+
+    Parameters
+    ----------
+    dy : (..., N, d_out) upstream gradient dL/dy
+    cache : that of ``linear_forward``
+
+    Returns
+    -------
+    G : (..., d_in, d_out)
 
     Examples
     --------

@@ -20,6 +20,14 @@ def softplus(z: np.ndarray) -> np.ndarray:
 
     The branch is chosen by the sign of the real part, as in the sigmoid, which is its derivative.
 
+    Parameters
+    ----------
+    z : array of any shape
+
+    Returns
+    -------
+    An array of its shape and dtype.
+
     Examples
     --------
     >>> softplus(np.array([0.0, 800.0, -800.0]))
@@ -74,6 +82,15 @@ def logistic_loss_forward(logits: np.ndarray, targets: np.ndarray) -> tuple[np.n
 
 def logistic_loss_backward(dloss: np.ndarray | float, cache: LogisticCache) -> np.ndarray:
     """dlogits = dloss * (sigmoid(z) - t) / N.   Equation (B19)
+
+    Parameters
+    ----------
+    dloss : upstream gradient, a number or one for each net of a stack; 1 for the loss itself
+    cache : that of ``logistic_loss_forward``
+
+    Returns
+    -------
+    dlogits : of the shape of the logits
 
     Examples
     --------

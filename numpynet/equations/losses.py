@@ -49,6 +49,14 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """P = exp(Z) / sum exp(Z) by rows, shifted by the row maximum.   Equation (B16)
 
+    Parameters
+    ----------
+    logits : (..., N, K)
+
+    Returns
+    -------
+    P : (..., N, K), rows that sum to 1
+
     Examples
     --------
     >>> softmax(np.array([[0.0, 0.0, 0.0, 0.0]]))
@@ -61,6 +69,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def softmax_backward(dprobabilities: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """dZ = P * (G - <G, P> of each row) for G = dL/dP: the Jacobian diag(p) - p^T p, without forming it.   Equation (B16)
 
+    Parameters
+    ----------
+    dprobabilities : (..., N, K) upstream gradient G
+    probabilities : (..., N, K) what ``softmax`` returned
+
+    Returns
+    -------
+    dlogits : (..., N, K)
+
     Examples
     --------
     >>> softmax_backward(np.array([[1.0, 1.0]]), np.array([[0.3, 0.7]]))      # adding a constant changes nothing
@@ -72,6 +89,15 @@ def softmax_backward(dprobabilities: np.ndarray, probabilities: np.ndarray) -> n
 
 def log_softmax_backward(dlog_p: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """dZ = G - P * (row sum of G) for G = dL/dlog P.   Equation (B17)
+
+    Parameters
+    ----------
+    dlog_p : (..., N, K) upstream gradient G
+    log_p : (..., N, K) what ``log_softmax`` returned
+
+    Returns
+    -------
+    dlogits : (..., N, K)
 
     Examples
     --------
@@ -126,6 +152,15 @@ def softmax_cross_entropy_forward(logits: np.ndarray, labels: np.ndarray) -> tup
 def softmax_cross_entropy_backward(dloss: np.ndarray | float, cache: CrossEntropyCache) -> np.ndarray:
     """dlogits = dloss * (P - Y) / N, Y one-hot; without dloss every row sums to 0.   Equation (B2)
 
+    Parameters
+    ----------
+    dloss : upstream gradient, a number or one for each net of a stack; 1 for the loss itself
+    cache : that of ``softmax_cross_entropy_forward``
+
+    Returns
+    -------
+    dlogits : (..., N, K)
+
     Examples
     --------
     >>> loss, cache = softmax_cross_entropy_forward(np.zeros((1, 2)), np.array([1]))
@@ -158,6 +193,16 @@ def squared_error_forward(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.
     outputs : (..., N, K)
     targets : (N, K) or (..., N, K), floating
 
+    Returns
+    -------
+    loss : a number, or (...) for a stack
+    cache : for ``squared_error_backward``
+
+    Raises
+    ------
+    ValueError
+        Outputs and targets differ in shape.
+
     Examples
     --------
     >>> loss, cache = squared_error_forward(np.array([[1.0, 3.0]]), np.array([[1.0, 1.0]]))
@@ -174,6 +219,15 @@ def squared_error_forward(outputs: np.ndarray, targets: np.ndarray) -> tuple[np.
 
 def squared_error_backward(dloss: np.ndarray | float, cache: SquaredErrorCache) -> np.ndarray:
     """dZ = dloss * (Z - T) / N, the form of Equation (B2).   Equation (B20)
+
+    Parameters
+    ----------
+    dloss : upstream gradient, a number or one for each net of a stack; 1 for the loss itself
+    cache : that of ``squared_error_forward``
+
+    Returns
+    -------
+    dZ : of the shape of the outputs
 
     Examples
     --------
@@ -196,6 +250,22 @@ def l2_penalty_forward(
 ) -> tuple[np.ndarray, L2Cache]:
     """Omega = (lambda / 2) ||M * W||^2 of one layer; biases carry no penalty.   Equation (B21)
 
+    Parameters
+    ----------
+    W : (..., d_in, d_out)
+    weight_decay : lambda, at least 0
+    weight_mask : (..., d_in, d_out) binary, or None for a dense layer
+
+    Returns
+    -------
+    penalty : a number, or (...) for a stack
+    cache : for ``l2_penalty_backward``
+
+    Raises
+    ------
+    ValueError
+        weight_decay is negative or no finite number.
+
     Examples
     --------
     >>> penalty, cache = l2_penalty_forward(np.array([[3.0], [4.0]]), 0.1, weight_mask=np.array([[0.0], [1.0]]))
@@ -212,6 +282,15 @@ def l2_penalty_forward(
 
 def l2_penalty_backward(dpenalty: np.ndarray | float, cache: L2Cache) -> np.ndarray:
     """dW = dpenalty * lambda (M * W), exactly 0 at pruned entries.   Equation (B21)
+
+    Parameters
+    ----------
+    dpenalty : upstream gradient, a number or one for each net of a stack; 1 for the penalty itself
+    cache : that of ``l2_penalty_forward``
+
+    Returns
+    -------
+    dW : (..., d_in, d_out)
 
     Examples
     --------

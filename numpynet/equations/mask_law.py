@@ -44,6 +44,17 @@ class MaskLaw(NamedTuple):
 def dropout_law(d_in: int, d_out: int, keep_prob: float, *, weight_mask: np.ndarray | None = None) -> MaskLaw:
     """Dropout on the input of a layer: a unit goes with its whole row; on a pruned layer if there is a mask.   Equation (M5)
 
+    Parameters
+    ----------
+    d_in : number of inputs, each of which has one coin
+    d_out : number of outputs
+    keep_prob : q in (0, 1]
+    weight_mask : (d_in, d_out) binary, or None for a dense layer
+
+    Returns
+    -------
+    MaskLaw
+
     Examples
     --------
     >>> dropout_law(2, 3, 0.8).Q
@@ -57,6 +68,16 @@ def dropout_law(d_in: int, d_out: int, keep_prob: float, *, weight_mask: np.ndar
 def dropconnect_law(d_in: int, d_out: int, keep_prob: float) -> MaskLaw:
     """DropConnect: every weight has a coin of its own, with one keep probability.   Equation (M6)
 
+    Parameters
+    ----------
+    d_in : number of inputs
+    d_out : number of outputs
+    keep_prob : q of every weight
+
+    Returns
+    -------
+    MaskLaw
+
     Examples
     --------
     >>> dropconnect_law(2, 3, 0.8).density
@@ -67,6 +88,16 @@ def dropconnect_law(d_in: int, d_out: int, keep_prob: float) -> MaskLaw:
 
 def targeted_law(W: np.ndarray, target_share: float, drop_prob: float) -> MaskLaw:
     """Targeted dropout: only the smallest weights of each unit have a coin, Q = 1 - drop_prob there, 1 elsewhere.   Equation (M6)
+
+    Parameters
+    ----------
+    W : (d_in, d_out)
+    target_share : gamma in [0, 1], the share of each unit's weights that may be dropped
+    drop_prob : with which such a one is dropped
+
+    Returns
+    -------
+    MaskLaw
 
     Examples
     --------
@@ -81,6 +112,14 @@ def targeted_law(W: np.ndarray, target_share: float, drop_prob: float) -> MaskLa
 def supermask_law(scores: np.ndarray) -> MaskLaw:
     """A Bernoulli supermask: every weight has a coin of its own, with a learned probability Q = sigmoid(S).   Equation (M6)
 
+    Parameters
+    ----------
+    scores : (d_in, d_out) S
+
+    Returns
+    -------
+    MaskLaw
+
     Examples
     --------
     >>> supermask_law(np.array([[0.0, 2.0]])).Q.round(2)
@@ -91,6 +130,14 @@ def supermask_law(scores: np.ndarray) -> MaskLaw:
 
 def pruning_law(weight_mask: np.ndarray) -> MaskLaw:
     """A pruned layer: Q in {0, 1}, the corner without variance. Whoever made the mask, IMP, edge-popup or chance.   Equation (M6)
+
+    Parameters
+    ----------
+    weight_mask : (d_in, d_out) binary
+
+    Returns
+    -------
+    MaskLaw
 
     Examples
     --------
@@ -149,6 +196,20 @@ def log_probability(law: MaskLaw, mask: np.ndarray) -> float:
     Under DropConnect it is k ln q + (n - k) ln(1 - q) with k = ||mask||_0: every mask is possible, a ticket is a sample
     like any other, and it is the likelier the nearer q is to k / n.
 
+    Parameters
+    ----------
+    law : of the masks
+    mask : (d_in, d_out) binary
+
+    Returns
+    -------
+    A number, at most 0; -inf if it cannot be drawn.
+
+    Raises
+    ------
+    ValueError
+        The mask has not the shape of the law.
+
     Examples
     --------
     >>> mask = np.array([[1.0, 0.0, 1.0]])
@@ -169,6 +230,16 @@ def log_probability(law: MaskLaw, mask: np.ndarray) -> float:
 def draw(rng: np.random.Generator, law: MaskLaw, n_masks: int) -> np.ndarray:
     """Draw masks of the law, (n_masks, d_in, d_out) float64.   Equation (M6)
 
+    Parameters
+    ----------
+    rng : draws the coins
+    law : of the masks
+    n_masks : how many
+
+    Returns
+    -------
+    masks : (n_masks, d_in, d_out) float64, binary
+
     Examples
     --------
     >>> draw(np.random.default_rng(0), dropout_law(3, 2, 0.7), 1)[0]            # whole rows
@@ -185,6 +256,15 @@ def every_mask(law: MaskLaw) -> tuple[np.ndarray, np.ndarray]:
     """List what all coins of a small layer can give: masks (2^n, d_in, d_out) and their probabilities (2^n,).
 
     Only coins that can fall either way are tossed. A mask may come several times: a unit that is gone hides its weights.
+
+    Parameters
+    ----------
+    law : of the masks, with at most 20 coins that can fall either way
+
+    Returns
+    -------
+    masks : (2^n, d_in, d_out) float64, binary
+    probabilities : (2^n,), which sum to 1
 
     Raises
     ------
@@ -216,6 +296,15 @@ def example_weight_masks(unit_mask: np.ndarray, weight_mask: np.ndarray) -> np.n
 
     A unit mask for a batch is N weight masks, not one.
 
+    Parameters
+    ----------
+    unit_mask : (N, d_in) binary
+    weight_mask : (d_in, d_out) binary
+
+    Returns
+    -------
+    masks : (N, d_in, d_out) binary
+
     Examples
     --------
     >>> example_weight_masks(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])).tolist()
@@ -241,6 +330,15 @@ def unit_as_weights(unit_mask: np.ndarray) -> UnitAsWeights:
     Parameters
     ----------
     unit_mask : (d,) binary
+
+    Returns
+    -------
+    UnitAsWeights : row mask, bias mask and column mask.
+
+    Raises
+    ------
+    ValueError
+        unit_mask is not (d,).
 
     Examples
     --------

@@ -34,6 +34,10 @@ def sample_mask(
     dtype : of the mask, that of the array it will multiply. The uniform numbers are float32 in any case
         (eight times cheaper than binomial draws), so P(1) is q to within 2^-24.
 
+    Returns
+    -------
+    mask : of this shape and dtype, binary
+
     Examples
     --------
     >>> sample_mask(np.random.default_rng(0), (2, 5), keep_prob=0.8)
@@ -66,6 +70,14 @@ def _words(rng: np.random.Generator, n: int) -> np.ndarray | None:
 def intersection(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
     """M1 * M2: what both keep.   Equation (M1)
 
+    Parameters
+    ----------
+    mask_1, mask_2 : binary, of shapes that broadcast
+
+    Returns
+    -------
+    A binary mask.
+
     Examples
     --------
     >>> intersection(np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.0, 1.0]))
@@ -76,6 +88,14 @@ def intersection(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
 
 def union(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
     """M1 + M2 - M1 * M2: what at least one keeps.   Equation (M1)
+
+    Parameters
+    ----------
+    mask_1, mask_2 : binary, of shapes that broadcast
+
+    Returns
+    -------
+    A binary mask.
 
     Examples
     --------
@@ -88,6 +108,14 @@ def union(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
 def complement(mask: np.ndarray) -> np.ndarray:
     """1 - M: what M drops.   Equation (M1)
 
+    Parameters
+    ----------
+    mask : binary, of any shape
+
+    Returns
+    -------
+    A binary mask of its shape.
+
     Examples
     --------
     >>> complement(np.array([0.0, 1.0]))
@@ -99,6 +127,14 @@ def complement(mask: np.ndarray) -> np.ndarray:
 def difference(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
     """M1 * (1 - M2): what M1 keeps and M2 drops.   Equation (M1)
 
+    Parameters
+    ----------
+    mask_1, mask_2 : binary, of shapes that broadcast
+
+    Returns
+    -------
+    A binary mask.
+
     Examples
     --------
     >>> difference(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0]))
@@ -109,6 +145,19 @@ def difference(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
 
 def density(mask: np.ndarray) -> float:
     """Return the share of ones in a mask.
+
+    Parameters
+    ----------
+    mask : binary, of any shape
+
+    Returns
+    -------
+    A number in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        The mask is empty.
 
     Examples
     --------
@@ -124,6 +173,22 @@ def prune_count(rate: float, alive: int) -> int:
     """Return k = floor(rate * alive + 1/2), how many of the survivors one pruning step removes.   Equation (L2)
 
     The float64 product is the definition: not ``round``, which sends 0.5 to 0 and 18.5 to 18.
+
+    Parameters
+    ----------
+    rate : share of the survivors to remove, in [0, 1]
+    alive : how many there are
+
+    Returns
+    -------
+    k : an integer in 0 ... alive
+
+    Raises
+    ------
+    ValueError
+        rate is outside [0, 1].
+    TypeError
+        rate is no number.
 
     Examples
     --------

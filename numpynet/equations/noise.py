@@ -20,6 +20,16 @@ def sample_uniform(
 ) -> np.ndarray:
     """Draw numbers that are uniform on [0, 1).
 
+    Parameters
+    ----------
+    rng : draws
+    shape : of the array
+    dtype : float32 or float64
+
+    Returns
+    -------
+    An array of this shape and dtype.
+
     Examples
     --------
     >>> sample_uniform(np.random.default_rng(0), (1, 2))
@@ -33,6 +43,16 @@ def sample_normal(
 ) -> np.ndarray:
     """Draw numbers from the normal law of mean 0 and variance 1.
 
+    Parameters
+    ----------
+    rng : draws
+    shape : of the array
+    dtype : float32 or float64
+
+    Returns
+    -------
+    An array of this shape and dtype.
+
     Examples
     --------
     >>> sample_normal(np.random.default_rng(0), (1, 2))
@@ -43,6 +63,22 @@ def sample_normal(
 
 def check_noise(noise: np.ndarray, rows: int, columns: int, name: str = "noise") -> np.ndarray:
     """Return noise, or raise ValueError unless it is (..., rows or 1, columns).
+
+    Parameters
+    ----------
+    noise : (..., rows or 1, columns)
+    rows : number of examples
+    columns : number of units
+    name : of the argument, for the message
+
+    Returns
+    -------
+    noise
+
+    Raises
+    ------
+    ValueError
+        It has another shape.
 
     Examples
     --------
@@ -61,6 +97,20 @@ def check_noise(noise: np.ndarray, rows: int, columns: int, name: str = "noise")
 
 def check_uniform(uniform: np.ndarray, name: str = "uniform") -> np.ndarray:
     """Return uniform, or raise ValueError if an entry lies outside [0, 1).
+
+    Parameters
+    ----------
+    uniform : array of any shape
+    name : of the argument, for the message
+
+    Returns
+    -------
+    uniform
+
+    Raises
+    ------
+    ValueError
+        An entry lies outside [0, 1).
 
     Examples
     --------

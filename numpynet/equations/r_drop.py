@@ -41,6 +41,11 @@ def r_drop_forward(logits_1: np.ndarray, logits_2: np.ndarray) -> tuple[np.ndarr
     loss : (...,), at least 0, and 0 only where the predictions agree
     cache : RDropCache
 
+    Raises
+    ------
+    ValueError
+        The two differ in shape, or there is no example.
+
     Examples
     --------
     >>> float(r_drop_forward(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))[0])
@@ -61,6 +66,15 @@ def r_drop_forward(logits_1: np.ndarray, logits_2: np.ndarray) -> tuple[np.ndarr
 def r_drop_backward(dloss: np.ndarray | float, cache: RDropCache) -> tuple[np.ndarray, np.ndarray]:
     """dlogits_1 = dloss * (p1 - p2 + p1 * (s - <p1, s>)) / 2N; for dlogits_2 swap 1 and 2, and s changes sign.   Equation (D23)
 
+    Parameters
+    ----------
+    dloss : upstream gradient, a number or one for each net of a stack; 1 for the loss itself
+    cache : that of ``r_drop_forward``
+
+    Returns
+    -------
+    dlogits_1, dlogits_2 : (..., N, K)
+
     Examples
     --------
     >>> loss, cache = r_drop_forward(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
@@ -80,6 +94,15 @@ def r_drop_loss(weight: float) -> Loss:
     Parameters
     ----------
     weight : of the divergence, at least 0. Sources differ by a factor 2, because some sum the two cross-entropies.
+
+    Returns
+    -------
+    A ``Loss`` of logits (..., 2, N, K) and labels (..., N).
+
+    Raises
+    ------
+    ValueError
+        weight is negative or not finite; later, the logits are not those of two passes.
 
     Examples
     --------
@@ -115,6 +138,19 @@ def r_drop(weight: float) -> Loss:
 
     Its logits are (..., 2N, K): the N examples, and the same examples once more, with other masks. In evaluation, where
     there are no masks, it is the cross-entropy.
+
+    Parameters
+    ----------
+    weight : of the divergence, at least 0; sources differ by a factor 2 in what they call it
+
+    Returns
+    -------
+    A ``Loss`` for ``begin`` and ``train``.
+
+    Raises
+    ------
+    ValueError
+        In training, the second half of the labels is not the first once more.
 
     Examples
     --------

@@ -29,6 +29,15 @@ def selu_forward(z: np.ndarray) -> tuple[np.ndarray, SeluCache]:
 
     The slope at 0 is that of the left side, lambda alpha.
 
+    Parameters
+    ----------
+    z : (..., N, d) pre-activations
+
+    Returns
+    -------
+    h : (..., N, d), in the dtype of z
+    cache : for ``selu_backward``
+
     Examples
     --------
     >>> selu_forward(np.array([[1.0, -800.0]]))[0]
@@ -42,6 +51,15 @@ def selu_forward(z: np.ndarray) -> tuple[np.ndarray, SeluCache]:
 
 def selu_backward(dh: np.ndarray, cache: SeluCache) -> np.ndarray:
     """dz = dh * slope.   Equation (B4)
+
+    Parameters
+    ----------
+    dh : (..., N, d) upstream gradient
+    cache : that of ``selu_forward``
+
+    Returns
+    -------
+    dz : (..., N, d)
 
     Examples
     --------

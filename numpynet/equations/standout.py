@@ -29,6 +29,10 @@ def standout_keep_prob(s: np.ndarray, *, alpha: float, beta: float) -> np.ndarra
     s : (..., N, d_out) input of the units without their biases, x (M*W)
     alpha, beta : any numbers; alpha 1 and beta 0 are usual
 
+    Returns
+    -------
+    g : of the shape and dtype of s, in (0, 1)
+
     Examples
     --------
     >>> standout_keep_prob(np.array([[0.0, 2.0, -2.0]]), alpha=1.0, beta=0.0)
@@ -66,6 +70,16 @@ def standout_forward(
     alpha, beta : see ``standout_keep_prob``
     weight_mask : (..., d_in, d_out) binary, or None for a dense layer
 
+    Returns
+    -------
+    z : (..., N, d_out), in the dtype of x
+    cache : for ``standout_backward``
+
+    Raises
+    ------
+    ValueError
+        alpha or beta is not finite, or the uniform numbers do not fit.
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0]]), np.array([[2.0, -2.0]]), np.array([0.5, 0.5])
@@ -97,6 +111,19 @@ def standout_backward(
 
     After an evaluation, where z = g(s) * (s + b), the gate has a slope, and s receives g * dz + z g'(s) dz while the bias
     receives g * dz. See ``linear_backward`` for the arguments.
+
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
+
+    Returns
+    -------
+    dx : (..., N, d_in), or None
+    dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
+    db : (..., d_out), a sum: the loss owns 1/N
 
     Examples
     --------

@@ -53,6 +53,12 @@ def weight_candidates(W: np.ndarray, target_share: float, *, weight_mask: np.nda
 def unit_candidates(W: np.ndarray, target_share: float, *, weight_mask: np.ndarray | None = None) -> np.ndarray:
     """Mark the k = floor(gamma d_out) units with the smallest norm of their incoming weights.   Equation (D22)
 
+    Parameters
+    ----------
+    W : (..., d_in, d_out)
+    target_share : gamma in [0, 1]
+    weight_mask : (..., d_in, d_out) binary, or None for a dense layer
+
     Returns
     -------
     (..., 1, d_out) bool; see ``weight_candidates`` for the arguments
@@ -94,6 +100,11 @@ def targeted_weight_dropout_forward(
     z : (..., N, d_out)
     cache : LinearCache, whose weight mask is C * M
 
+    Raises
+    ------
+    ValueError
+        uniform has not the shape of W.
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 1.0]]), np.array([[3.0, 0.1], [-1.0, 4.0]]), np.zeros(2)
@@ -122,6 +133,19 @@ def targeted_weight_dropout_backward(
     """dx = dz (C*M*W)^T, dW = C * M * (x^T dz), db = sum over n of dz.   Equation (D22)
 
     See ``linear_backward`` for the arguments. Who is a candidate is a constant of the differentiation.
+
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
+
+    Returns
+    -------
+    dx : (..., N, d_in), or None
+    dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
+    db : (..., d_out), a sum: the loss owns 1/N
 
     Examples
     --------
@@ -157,10 +181,16 @@ def targeted_unit_dropout_forward(
 
     Parameters
     ----------
-    x, W, b, drop_prob, weight_mask : as in ``targeted_weight_dropout_forward``
+    x, W, b : as in ``targeted_weight_dropout_forward``
     uniform : (..., N, d_out) u in [0, 1), or (..., 1, d_out) where the batch shares it; None in evaluation, where all
         candidates are out
     target_share : gamma in [0, 1], share of the d_out units that are candidates
+    drop_prob, weight_mask : as in ``targeted_weight_dropout_forward``
+
+    Returns
+    -------
+    z : (..., N, d_out), in the dtype of x
+    cache : for ``targeted_unit_dropout_backward``
 
     Examples
     --------
@@ -189,6 +219,19 @@ def targeted_unit_dropout_backward(
 
     See ``linear_backward`` for the arguments.
 
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
+
+    Returns
+    -------
+    dx : (..., N, d_in), or None
+    dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
+    db : (..., d_out), a sum: the loss owns 1/N
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 1.0]]), np.array([[3.0, 0.1], [-1.0, 0.4]]), np.ones(2)
@@ -201,6 +244,22 @@ def targeted_unit_dropout_backward(
 
 def check_share(share: float, name: str) -> float:
     """Return share as a Python float, or raise unless it is a number in [0, 1].
+
+    Parameters
+    ----------
+    share : what was given
+    name : of the argument, for the message
+
+    Returns
+    -------
+    share
+
+    Raises
+    ------
+    ValueError
+        It is outside [0, 1].
+    TypeError
+        It is no number.
 
     Examples
     --------

@@ -35,6 +35,15 @@ def log_alpha_of(keep_prob: float) -> float:
     ----------
     keep_prob : q in (0, 1); at 1 there would be no noise, and log alpha would be -infinity
 
+    Returns
+    -------
+    log_alpha : a number
+
+    Raises
+    ------
+    ValueError
+        keep_prob is 1: without noise there is no alpha.
+
     Examples
     --------
     >>> log_alpha_of(0.8)
@@ -80,6 +89,16 @@ def variational_dropout_forward(
     log_alpha : (..., d_in, d_out), one for each weight, or one number for all, see ``log_alpha_of``
     weight_mask : (..., d_in, d_out) binary, or None for a dense layer
 
+    Returns
+    -------
+    z : (..., N, d_out), in the dtype of x
+    cache : for ``variational_dropout_backward``
+
+    Raises
+    ------
+    ValueError
+        The weight mask or log_alpha does not fit W.
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 2.0]]), np.array([[3.0], [2.0]]), np.array([0.5])
@@ -120,6 +139,19 @@ def variational_dropout_backward(
 
     with M * W for W. See ``linear_backward`` for the arguments, ``log_alpha_gradient`` for that of the noise.
 
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of the forward pass
+    need_dx : False for the first layer, whose dx nobody reads
+    out : (dW, db) arrays to write into, or None for new ones
+
+    Returns
+    -------
+    dx : (..., N, d_in), or None
+    dW : (..., d_in, d_out), exactly 0 where the weight mask is 0
+    db : (..., d_out), a sum: the loss owns 1/N
+
     Examples
     --------
     >>> x, W, b = np.array([[1.0, 2.0]]), np.array([[3.0], [2.0]]), np.array([0.5])
@@ -149,6 +181,20 @@ def log_alpha_gradient(dz: np.ndarray, cache: VariationalCache) -> np.ndarray:
     """Return dL/dlog alpha = alpha * (M*W)^2 * ((x^2)^T dv), one number for each weight.   Equation (D19)
 
     Where one number log alpha serves all weights, its gradient is the sum.
+
+    Parameters
+    ----------
+    dz : (..., N, d_out) upstream gradient
+    cache : that of ``variational_dropout_forward``
+
+    Returns
+    -------
+    dlog_alpha : (..., d_in, d_out)
+
+    Raises
+    ------
+    ValueError
+        The cache comes from an evaluation, in which log_alpha has no part.
 
     Examples
     --------
@@ -191,6 +237,11 @@ def variational_kl_forward(
     kl : (...,)
     cache : VariationalKLCache
 
+    Raises
+    ------
+    ValueError
+        The weight mask has not the shape of log_alpha.
+
     Examples
     --------
     >>> float(variational_kl_forward(np.array([[0.0]]))[0])
@@ -211,6 +262,15 @@ def variational_kl_forward(
 def variational_kl_backward(dkl: np.ndarray | float, cache: VariationalKLCache) -> np.ndarray:
     """dlog alpha = -dkl * (k1 k3 s (1 - s) + sigmoid(-log alpha) / 2), s the sigmoid of the forward pass.   Equation (D20)
 
+    Parameters
+    ----------
+    dkl : upstream gradient, a number or one for each net of a stack; 1 for the divergence itself
+    cache : that of ``variational_kl_forward``
+
+    Returns
+    -------
+    dlog_alpha : of the shape of log alpha
+
     Examples
     --------
     >>> kl, cache = variational_kl_forward(np.array([[0.0]]))
@@ -225,6 +285,19 @@ def variational_kl_backward(dkl: np.ndarray | float, cache: VariationalKLCache) 
 
 def variational_mask(log_alpha: np.ndarray) -> np.ndarray:
     """Return the weight mask that keeps a weight unless log alpha > 3, a drop probability above 0.95.   Equation (D20)
+
+    Parameters
+    ----------
+    log_alpha : (..., d_in, d_out)
+
+    Returns
+    -------
+    weight_mask : (..., d_in, d_out) binary, in the dtype of log_alpha
+
+    Raises
+    ------
+    ValueError
+        log_alpha holds NaN.
 
     Examples
     --------

@@ -156,6 +156,7 @@ def self_drawing_dropout_pair(make: Callable[[float], tuple[Forward, Backward]],
     Parameters
     ----------
     make : keep_prob -> (forward, backward) of one of the adapters; forward takes h alone
+    name : of the pair in reports
 
     Examples
     --------

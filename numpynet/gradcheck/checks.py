@@ -37,9 +37,10 @@ def check_layers(
     Parameters
     ----------
     layers : see ``Layers`` and ``layers_of``
-    seed, sizes, file, stages : as for ``check_pair``
+    seed, sizes : as for ``check_pair``
     only : the name of one pair
     stop : True ends at the first pair that does not pass
+    file, stages : as for ``check_pair``
 
     Examples
     --------
@@ -156,7 +157,9 @@ def check_network(
     net : an ``MLP``, or anything with its ``layout``, ``forward`` and ``backward``
     theta, x : None to draw them; converted to float64
     weight_mask, unit_masks : as for ``MLP.forward``; None draws them, in float64
-    seed, stages, max_entries : as for ``check_pair``
+    seed : as for ``check_pair``
+    n_examples : how many are drawn where x is None
+    stages, max_entries : as for ``check_pair``
 
     Examples
     --------

@@ -66,6 +66,7 @@ def complex_direction(
     ----------
     f : takes an array of the shape of x and returns an array
     x, v : float64, of one shape
+    step : h; the result does not depend on it while h^2 vanishes beside 1
 
     Examples
     --------
@@ -84,6 +85,7 @@ def hessian_vector_product(
     ----------
     gradient : returns the gradient at an array of the shape of x, by an explicit backward pass
     x, v : float64, of one shape
+    step : h, as for ``complex_direction``
 
     Examples
     --------

@@ -54,6 +54,9 @@ def linear_pair(forward: Callable, backward: Callable, *, name: str = "linear", 
 
     Parameters
     ----------
+    forward : as above; returns y and a cache
+    backward : takes dy and the cache
+    name : of the pair in reports
     masked : False for a plain layer forward(x, W, b), which takes no masks
 
     Examples
@@ -247,6 +250,7 @@ def function_pair(
     function : returns one number, and the gradient for one array or a tuple (or dict by name) for several
     names : of the arrays
     draw : rng, sizes, keep_prob -> Inputs
+    name : of the pair in reports
     more : further fields of LayerPair
 
     Examples

@@ -82,6 +82,7 @@ def line(
 
     Parameters
     ----------
+    net : an ``MLP``
     theta_A, theta_B : the ends, of one network or of R replicates
     split : with class labels
     weight_mask : of both
@@ -175,6 +176,9 @@ def analyse_stability(
 
     Parameters
     ----------
+    net : an ``MLP``
+    plan : of the training
+    train_split : the examples it trains on
     splits : name -> split to measure the error on, for instance {"train": ..., "test": ...}
     seed : one, or one for each of R replicates, trained in one stack
     step : k

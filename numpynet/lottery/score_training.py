@@ -62,8 +62,9 @@ def learn_scores(
     Parameters
     ----------
     law : ``Bernoulli()`` or ``EdgePopup(density)``
-    net, plan, train_split, seed : as for ``numpynet.training.begin``; seeds of R replicates are learned in one stack
+    net, plan : as for ``numpynet.training.begin``
     theta : the weights and biases, which do not change
+    train_split, seed : as for ``numpynet.training.begin``; seeds of R replicates are learned in one stack
     on_step : called with the number of completed steps
 
     Raises
@@ -139,9 +140,14 @@ def evaluate_scores(
 
     Parameters
     ----------
+    net : an ``MLP``
+    theta : the frozen weights and biases
+    scores : of the form of theta
+    split : with class labels
     how : "sampled", the mean over ``samples`` masks; "threshold", the weights with s > 0; "expected", sigma(s) * W
     rescale : as in the training
     rng, samples : for "sampled"; replicates share the numbers
+    loss : softmax cross-entropy, or another
 
     Returns
     -------

@@ -155,6 +155,7 @@ def time_ratio(net: MLP, theta: Parameters, compacted: Compacted, x: np.ndarray,
     net, theta : the large network, with ``theta * weight_mask``
     compacted : of ``compact``
     x : (N, d_0), in the dtype of theta
+    repeats : turns of each, taken alternately
 
     Examples
     --------

@@ -88,8 +88,9 @@ def rigl_move(
 
     Parameters
     ----------
+    theta, weight_mask : as for ``set_move``
     gradients : G of ``dense_gradients``. Those of training are 0 at dead weights and would tell nothing.
-    theta, weight_mask, drop_fraction, frozen : as for ``set_move``
+    drop_fraction, frozen : as for ``set_move``
 
     Examples
     --------

@@ -35,7 +35,11 @@ def dense_gradients(
 
     Parameters
     ----------
+    net : an ``MLP``
+    theta : its parameters
     split : the examples; L is the mean over all of them
+    weight_mask : None for a dense net
+    loss : softmax cross-entropy, or another
     batch_size : bounds the memory; the result is the same up to rounding
 
     Raises
@@ -74,9 +78,12 @@ def snip(
 
     Parameters
     ----------
+    net : an ``MLP``
     theta : usually theta_0
     split : the examples, often a single batch
     weight_mask : None for a dense net, as in the paper
+    loss : softmax cross-entropy, or another
+    batch_size : bounds the memory; the result is the same up to rounding
 
     Examples
     --------
@@ -105,9 +112,12 @@ def grasp(
 
     Parameters
     ----------
+    net : an ``MLP``
     theta : usually theta_0; computed in float64 whatever it is
     split : the examples
     weight_mask : None for a dense net, as in the paper
+    loss : softmax cross-entropy, or another
+    batch_size : bounds the memory; the result is the same up to rounding
 
     Returns
     -------
