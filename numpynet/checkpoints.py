@@ -59,7 +59,7 @@ def save_checkpoint(path: str | os.PathLike, state: TrainingState, train_split: 
     if state.frozen is not None:
         arrays["frozen"] = state.frozen.vector
     metadata = {
-        "settings": _settings(state),
+        "settings": run_settings(state),
         "length": {"epochs": state.plan.epochs, "steps": state.plan.steps},
         "step": state.step,
         "optimizer_step": state.optimizer.step,
@@ -90,7 +90,7 @@ def load_checkpoint(
     arrays, metadata = load_arrays(path, kind=_KIND)
     state = begin(net, plan, train_split, seed=seed)
     state.data_digest = _data_digest(train_split)
-    wanted = _settings(state)
+    wanted = run_settings(state)
     try:
         stored = metadata["settings"]
         different = [
@@ -128,8 +128,23 @@ def load_checkpoint(
     return state
 
 
-def _settings(state: TrainingState) -> dict[str, str]:
-    """Everything that decides about the run except its length, as text that can be compared and read."""
+def run_settings(state: TrainingState) -> dict[str, str]:
+    """Return everything that decides about a run except its length, as text that can be compared and read.
+
+    It is the same in every process, unlike ``repr(plan)``, which shows where functions lie in memory.
+
+    Raises
+    ------
+    TypeError
+        The plan holds a function without a name.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> state = begin(MLP((64, 10)), TrainingPlan(epochs=1, schedule=0.1), load_digits().train)
+    >>> run_settings(state)["schedule"]
+    'Constant(lr=0.1)'
+    """
     net, plan = state.net, state.plan
     return {
         "sizes": str(net.sizes),

@@ -282,7 +282,16 @@ def _keep(candidates: np.ndarray, uniform: np.ndarray | None, drop_prob: float) 
 
 
 def _smallest(scores: np.ndarray, k: np.ndarray, axis: int) -> np.ndarray:
-    """Mark the k smallest scores along an axis; among equal ones the lower index comes first."""
+    """Mark the k smallest scores along an axis; among equal ones the lower index comes first.
+
+    The plain form is the last two lines. Where k is one number and no two scores are equal at the border, everything below
+    the k-th smallest is marked, which a partition finds several times faster.
+    """
+    n, first = scores.shape[axis], int(k.flat[0]) if np.size(k) else 0
+    if 0 < first < n and (k == first).all():
+        border = np.partition(scores, (first - 1, first), axis=axis)
+        low, high = (np.take(border, [i], axis=axis) for i in (first - 1, first))
+        if (low < high).all():
+            return scores <= low
     order = np.argsort(scores, axis=axis, kind="stable")
-    rank = np.argsort(order, axis=axis, kind="stable")  # the inverse permutation
-    return rank < k
+    return np.argsort(order, axis=axis, kind="stable") < k  # the inverse permutation is the rank

@@ -49,13 +49,16 @@ class Finding(NamedTuple):
         return self.interval.text(scale=1, digits=3)
 
 
+EXPECTATIONS = ("above", "below", "none", "not above", "not below")
+
+
 class Claim(NamedTuple):
     """What the literature says about one finding."""
 
     key: str  # of the finding
     source: str  # who says so
     says: str  # in words
-    expects: str  # "above", "below" or "none": where the finding would lie, against 0
+    expects: str  # where the finding would lie, against 0: one of EXPECTATIONS
 
 
 def verdict(finding: Finding, claim: Claim) -> str:
@@ -71,16 +74,18 @@ def verdict(finding: Finding, claim: Claim) -> str:
     >>> verdict(Finding("gain", "ticket - dense", [-0.02, -0.03, -0.02, -0.02]), claim)
     'disagrees'
     """
-    if claim.expects not in ("above", "below", "none"):
-        raise ValueError(f"expects is {claim.expects!r}, but 'above', 'below' or 'none' is needed")
+    if claim.expects not in EXPECTATIONS:
+        raise ValueError(f"expects is {claim.expects!r}, but one of {', '.join(EXPECTATIONS)} is needed")
     found = finding.interval
     if found.n < 2:
         return "not told: one replicate"
-    if claim.expects == "none":
-        return "disagrees" if found.excludes_zero else "no disagreement was seen"
+    above, below = found.excludes_zero and found.mean > 0, found.excludes_zero and found.mean < 0
+    if claim.expects in ("none", "not above", "not below"):
+        refuted = {"none": above or below, "not above": above, "not below": below}[claim.expects]
+        return "disagrees" if refuted else "no disagreement was seen"
     if not found.excludes_zero:
         return "not told: the interval holds 0"
-    return "agrees" if (found.mean > 0) == (claim.expects == "above") else "disagrees"
+    return "agrees" if above == (claim.expects == "above") else "disagrees"
 
 
 def write_results(

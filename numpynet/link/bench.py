@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpynet.checkpoints import run_settings
 from numpynet.data.dataset import Dataset, Split, split_validation
 from numpynet.experiments.parts import kept
 from numpynet.experiments.setup import Steps, seeds_setting
@@ -146,8 +147,8 @@ def training_settings(bench: Bench, state: TrainingState) -> dict[str, object]:
     return {
         "kind": "training, judged at the smallest validation loss",
         "data": bench.fingerprint,
-        "net": [list(state.net.sizes), state.net.activation.name, [rule.name for rule in state.net.layer_rules]],
-        "plan": repr(state.plan),
+        "run": run_settings(state),
+        "steps": state.plan.total_steps(len(bench.data.train.x)),
         "start": digest(state.theta.vector),
         "weight_mask": "dense" if state.weight_mask is None else digest(state.weight_mask.vector),
         "streams": hashlib.sha256("".join(rngs).encode()).hexdigest(),

@@ -137,6 +137,11 @@ def _gains(found: Ladders, level: int) -> list[Finding]:
         ("both", "ticket with dropout - dense without", d - p0),
         ("interaction", "(ticket - dense) with dropout - the same without", (d - d0) - (p - p0)),
     ]
+    last = [rungs[level].fit.final - rungs[0].fit.final for rungs in found]
+    rows += [
+        ("ticket without dropout, last step", "ticket - dense, no dropout, after the last step", last[0]),
+        ("ticket with dropout, last step", "ticket - dense, both with dropout, after the last step", last[1]),
+    ]
     return [Finding(key, what, values.tolist()) for key, what, values in rows]
 
 
@@ -176,16 +181,19 @@ def _remark(found: Ladders, gains: Sequence[Finding], percent: str) -> str:
     for name, key in (("Without", "ticket without dropout"), ("With", "ticket with dropout")):
         (gain,) = [f for f in gains if f.key == key]
         lines.append(f"{name} dropout the ticket at {percent} {words[direction(gain.interval)]}: {gain.text()} points.")
-    interaction = gains[-1].interval
-    add_up = {
-        "above": "The gain of both is more than the sum of the two.",
-        "below": "The gain of both is less than the sum of the two.",
-        "not told apart": "No departure from a plain sum of the two gains was seen",
-    }[direction(interaction)]
+    by_key = {f.key: f for f in gains}
     lines.append(
-        add_up
-        + (f" (interaction {gains[-1].text()} points)." if add_up[-1] != "." else f" Interaction: {gains[-1].text()}.")
+        "Judged after the last step instead of at the smallest validation loss, the gains are "
+        f"{by_key['ticket without dropout, last step'].text()} without and "
+        f"{by_key['ticket with dropout, last step'].text()} points with dropout."
     )
+    both = by_key["interaction"]
+    add_up = {
+        "above": "The gain of both is more than the sum of the two",
+        "below": "The gain of both is less than the sum of the two",
+        "not told apart": "No departure from a plain sum of the two gains was seen",
+    }[direction(both.interval)]
+    lines.append(f"{add_up} (interaction {both.text()} points).")
     ranges = []
     for name, rungs in (("without", found.plain), ("with", found.dropout)):
         up = [

@@ -141,3 +141,17 @@ def test_wrong_shares(name: str, value: object, error: type[Exception]) -> None:
         targeted_weight_dropout_forward(x, W, b, u, **arguments)
     with pytest.raises(error, match=rf"{name} (is|must be)"):
         targeted_unit_dropout_forward(x, W, b, np.full((4, 3), 0.3), **arguments)
+
+
+@pytest.mark.equation("D22")
+@given(n_values=st.integers(2, 9), share=st.sampled_from((0.0, 0.3, 0.6, 0.99, 1.0)), seed=seeds)
+def test_candidates_come_first_in_the_order_of_magnitude_and_index(n_values: int, share: float, seed: int) -> None:
+    """With many equal magnitudes and with none: the quick way and the plain one mark the same weights."""
+    rng = np.random.default_rng(seed)
+    for W in (rng.integers(-n_values, n_values, size=(2, 5, 3)).astype(float), rng.normal(size=(2, 5, 3))):
+        found = weight_candidates(W, share)
+        for stack in range(2):
+            for unit in range(3):
+                column = np.abs(W[stack, :, unit])
+                first = sorted(range(5), key=lambda i: (column[i], i))[: int(np.floor(share * 5))]
+                assert set(np.flatnonzero(found[stack, :, unit])) == set(first)

@@ -95,6 +95,11 @@ def finding(mean):
         (QUIET, "above", "not told: the interval holds 0"),
         (QUIET, "none", "no disagreement was seen"),
         (-LOUD, "none", "disagrees"),
+        (LOUD, "not below", "no disagreement was seen"),
+        (QUIET, "not below", "no disagreement was seen"),
+        (-LOUD, "not below", "disagrees"),
+        (-LOUD, "not above", "no disagreement was seen"),
+        (LOUD, "not above", "disagrees"),
     ],
 )
 def test_the_interval_alone_decides(mean, expects, expected):

@@ -1,0 +1,277 @@
+"""What one gets for one's multiplications: T dropout subnetworks, the mean net, or one ticket.
+
+A dropout net can be used in three ways: as the mean net (weight scaling, one pass of the whole net), as the average of T of its
+subnetworks, or as a single subnetwork. A subnetwork at keep_prob q has only a share of the weights; a ticket that has no more
+than that share costs no more. Costs are multiplications per example, as a share of the dense net's, and the trainings that
+it took: pruning in rounds trains again and again, dropout once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from numpynet.equations.ensemble import arithmetic_mean
+from numpynet.equations.losses import softmax
+from numpynet.experiments.findings import Claim, Finding
+from numpynet.experiments.parts import kept
+from numpynet.experiments.publish import Report, Table
+from numpynet.experiments.setup import Steps, paired
+from numpynet.figures import COLOURS, new_figure
+from numpynet.link.bench import KEEP_PROB, Bench, Rung, dense_fit, ladder
+from numpynet.network import MLP
+from numpynet.parameters import Parameters
+from numpynet.seeding import stream
+from numpynet.statistics import t_interval
+from numpynet.storage import digest
+from numpynet.subnetworks import monte_carlo
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KEEP_PROBS = (KEEP_PROB, 0.5)
+COUNTS = (1, 3, 10, 30, 100)
+QUICK: dict[str, object] = {"counts": (1, 3, 10)}
+DRAW = 1  # of the stream of unit masks; 0 belongs to the training
+
+
+class Averages(NamedTuple):
+    """Accuracies of a dropout net in use; R replicates."""
+
+    keep_prob: float
+    cost: float  # of one subnetwork
+    mean_net: np.ndarray  # (R,) weight scaling
+    average: np.ndarray  # (len(counts), R) of the mean of T subnetworks' probabilities
+    single: np.ndarray  # (R,) mean over the subnetworks of their own accuracies
+
+
+class Costs(NamedTuple):
+    """Everything that is compared."""
+
+    counts: Sequence[int]
+    averages: list[Averages]
+    plain: list[Rung]
+    dropout: list[Rung]
+
+
+def subnetwork_cost(net: MLP) -> float:
+    """Return the expected share of multiplications of a subnetwork: a weight counts if the units at both ends stay.
+
+    Examples
+    --------
+    >>> subnetwork_cost(MLP((40, 100, 100, 10), keep_prob=0.8))                # (0.8 4000 + 0.64 10000 + 0.8 1000) / 15000
+    0.6933333
+    """
+    stay = [1.0 if q is None else q for q in net.keep_probs] + [1.0]
+    sizes = [a * b for a, b in zip(net.sizes, net.sizes[1:])]
+    return sum(n * a * b for n, a, b in zip(sizes, stay, stay[1:])) / sum(sizes)
+
+
+def average(bench: Bench, seeds: Sequence[int], net: MLP, theta: Parameters, counts: Sequence[int]) -> Averages:
+    """Use a dropout net in three ways; every subnetwork is one unit mask for all examples.   Equation (D15)
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> from numpynet.link.bench import bench_of
+    >>> bench = bench_of(load_digits(), hidden=(8,))
+    >>> net = bench.net(0.8)
+    >>> average(bench, [0, 1], net, net.init([np.random.default_rng(r) for r in range(2)]), (1, 2)).average.shape
+    (2, 2)
+    """
+    split = bench.data.test
+
+    def compute() -> dict[str, np.ndarray]:
+        averages, single = np.empty((len(counts), len(seeds))), np.empty(len(seeds))
+        for r, seed in enumerate(seeds):
+            rng = stream(seed, "dropout", DRAW)
+            logits = monte_carlo(net, theta.replicate(r), split.x, rng, max(counts), shared=True)  # (T, N, K)
+            single[r] = (logits.argmax(axis=-1) == split.y).mean()
+            for i, n in enumerate(counts):
+                averages[i, r] = (arithmetic_mean(softmax(logits[:n])).argmax(axis=-1) == split.y).mean()
+        mean_net = (net.predict(theta, split.x) == split.y).mean(axis=-1)
+        return {"mean_net": mean_net, "average": averages, "single": single}
+
+    settings = {
+        "kind": "averages of dropout subnetworks",
+        "data": bench.fingerprint,
+        "theta": digest(theta.vector),
+        "keep_probs": list(net.keep_probs),
+        "counts": list(counts),
+        "seeds": [*seeds, DRAW],
+    }
+    keep_prob = net.keep_probs[-1] or 1.0
+    return Averages(keep_prob, subnetwork_cost(net), **kept(bench.folder, "averages", settings, compute))
+
+
+def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, counts: Sequence[int] = COUNTS) -> Costs:
+    """Train the dropout nets, find the tickets, and use them.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> from numpynet.link.bench import bench_of
+    >>> bench = bench_of(load_digits(), hidden=(8,), steps=6, rounds=1)
+    >>> [round(a.cost, 2) for a in measure(bench, [0, 1], Steps("x", 36), counts=(1, 2)).averages]
+    [0.8, 0.5]
+    """
+    plain, dropout = (ladder(bench, seeds, q, steps) for q in (1.0, KEEP_PROB))
+    averages = []
+    for keep_prob in KEEP_PROBS:
+        found = dropout[0].fit if keep_prob == KEEP_PROB else dense_fit(bench, seeds, keep_prob, steps)
+        averages.append(average(bench, seeds, bench.net(keep_prob), found.theta, counts))
+    return Costs(counts, averages, plain, dropout)
+
+
+def ticket_within(rungs: Sequence[Rung], cost: float) -> int:
+    """Return the number of the densest rung that costs no more, or the sparsest there is.
+
+    Examples
+    --------
+    >>> ticket_within([Rung(1.0, None, None), Rung(0.65, None, None), Rung(0.4, None, None)], 0.69)
+    1
+    """
+    return next((n for n, rung in enumerate(rungs) if rung.density <= cost), len(rungs) - 1)
+
+
+def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS) -> Report:
+    """Run ``measure``, and compare what costs the same.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> from numpynet.link.bench import bench_of
+    >>> outcome = report(bench_of(load_digits(), hidden=(8,), steps=6, rounds=1), [0, 1], counts=(1, 3))
+    >>> [row[0] for row in outcome.tables[0].rows][:3]
+    ['dense net, no dropout', 'mean net, keep_prob 0.8', 'one subnetwork, keep_prob 0.8']
+    """
+    steps = Steps("equal cost", (2 * (bench.rounds + 1) + 1) * bench.steps)
+    found = measure(bench, seeds, steps, counts=counts)
+    steps.close()
+    findings = _findings(found)
+    last = counts[-1]
+    return Report(
+        title="A ticket, a dropout ensemble and the mean net at equal cost",
+        question="Is one ticket better than the dropout subnetworks, or the mean net, that cost as many multiplications?",
+        tables=[
+            Table("Test accuracy in %, and what it costs", *_table(found)),
+            Table(
+                "Differences that were asked for, in points",
+                ("difference", "mean ± 95 % interval", "spread (std)"),
+                [(f.what, f.text(), f"{100 * f.interval.std:.2f}") for f in findings],
+            ),
+        ],
+        remark=_remark(findings),
+        pictures={
+            "equal_cost.png": (
+                _picture(found),
+                "Accuracy against multiplications per example, as a share of the dense net's. Lines: averages of T subnetworks. "
+                "Bars: 95 % intervals. What training costs is in the table.",
+            )
+        },
+        settings={
+            **bench.settings(seeds),
+            "subnetworks": f"unit masks shared by all examples, outputs scaled by 1 / keep_prob, T up to {last}",
+            "tickets": f"{bench.rounds} rounds of 36 % (output layer 19 %), rewound to theta_0",
+        },
+        findings=findings,
+        claims=[
+            Claim(
+                f"average of {last} - mean net, 0.5",
+                "Srivastava et al. 2014, section 7.5",
+                "weight scaling does what the average of many subnetworks does (about 50 in their figure)",
+                "none",
+            ),
+            Claim(
+                "ticket with dropout - one subnetwork, 0.5",
+                "Frankle and Carbin 2019",
+                "a ticket that was trained by itself beats a random subnetwork of its size",
+                "above",
+            ),
+        ],
+    )
+
+
+def _findings(found: Costs) -> list[Finding]:
+    findings = []
+    for a in found.averages:
+        q = f"{a.keep_prob:g}"
+        for name, rungs in (("dropout", found.dropout), ("no dropout", found.plain)):
+            rung = rungs[ticket_within(rungs, a.cost)]
+            key = "with dropout" if name == "dropout" else "without dropout"
+            what = f"ticket of {100 * rung.density:.1f} %, trained {key}"
+            findings.append(
+                Finding(f"ticket {key} - one subnetwork, {q}", f"{what} - one subnetwork at keep_prob {q}", (rung.fit.test - a.single).tolist())
+            )  # fmt: skip
+            findings.append(
+                Finding(f"ticket {key} - mean net, {q}", f"{what} - mean net at keep_prob {q}", (rung.fit.test - a.mean_net).tolist())
+            )  # fmt: skip
+        for i, n in enumerate(found.counts):
+            findings.append(
+                Finding(
+                    f"average of {n} - mean net, {q}",
+                    f"average of {n} subnetwork{'s' if n > 1 else ''} - mean net, keep_prob {q}",
+                    (a.average[i] - a.mean_net).tolist(),
+                )
+            )
+    return findings
+
+
+def _table(found: Costs) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    reference = found.averages[0].mean_net
+
+    def row(name: str, cost: float, trainings: int, values: np.ndarray) -> tuple[str, ...]:
+        against = "" if values is reference else paired(values, reference).text(sign=True)
+        return name, f"{cost:.2f}", str(trainings), t_interval(values).text(), against
+
+    rows = [row("dense net, no dropout", 1, 1, found.plain[0].fit.test)]
+    for a in found.averages:
+        q = f"keep_prob {a.keep_prob:g}"
+        rows.append(row(f"mean net, {q}", 1, 1, a.mean_net))
+        rows.append(row(f"one subnetwork, {q}", a.cost, 1, a.single))
+        rows += [row(f"average of {n}, {q}", n * a.cost, 1, a.average[i]) for i, n in enumerate(found.counts) if n > 1]
+    for name, rungs in (("no dropout", found.plain), ("dropout", found.dropout)):
+        for level in sorted({ticket_within(rungs, a.cost) for a in found.averages} - {0}):
+            rung = rungs[level]
+            rows.append(row(f"ticket of {100 * rung.density:.1f} %, {name}", rung.density, level + 1, rung.fit.test))
+    base = f"minus mean net, keep_prob {found.averages[0].keep_prob:g}"
+    return ("net", "multiplications", "trainings", "accuracy", base), rows
+
+
+def _remark(findings: Sequence[Finding]) -> str:
+    def clear(part: str) -> str:
+        chosen = [f for f in findings if part in f.key]
+        above = [f.what for f in chosen if f.interval.excludes_zero and f.interval.mean > 0]
+        below = [f.what for f in chosen if f.interval.excludes_zero and f.interval.mean < 0]
+        rest = [f.what for f in chosen if not f.interval.excludes_zero]
+        said = [f"{word}: {'; '.join(names)}" for word, names in (("Above 0", above), ("below 0", below), ("not told apart", rest)) if names]  # fmt: skip
+        return ". ".join(said) + "."
+
+    return f"{clear('one subnetwork')}\n{clear('ticket with dropout - mean net')}\n{clear('average of')}"
+
+
+def _picture(found: Costs) -> Figure:
+    figure, (ax,) = new_figure(width=7.2, height=4.4)
+
+    def point(cost: float, values: np.ndarray, **style) -> None:
+        interval = t_interval(100 * values)
+        half = 0 if interval.n < 2 else interval.half_width
+        ax.errorbar([cost], [interval.mean], yerr=[half], capsize=3, linestyle="none", **style)
+
+    for colour, a in zip(COLOURS, found.averages):
+        costs = [n * a.cost for n in found.counts]
+        q = f"keep_prob {a.keep_prob:g}"
+        ax.plot(costs, 100 * a.average.mean(axis=1), color=colour, linewidth=1.2)
+        for i, cost in enumerate(costs):
+            point(cost, a.average[i], color=colour, marker="o", markersize=4, label=f"T subnetworks, {q}" if i == 0 else None)  # fmt: skip
+        point(1, a.mean_net, color=colour, marker="s", markersize=7, label=f"mean net, {q}")
+    for colour, name, rungs in ((COLOURS[2], "no dropout", found.plain), (COLOURS[3], "dropout", found.dropout)):
+        for n, rung in enumerate(rungs[1:]):
+            point(rung.density, rung.fit.test, color=colour, marker="^", markersize=6, label=f"tickets, {name}" if n == 0 else None)  # fmt: skip
+    point(1, found.plain[0].fit.test, color="0.3", marker="D", markersize=5, label="dense net, no dropout")
+    ax.set_xscale("log")
+    ax.set(xlabel="multiplications per example, dense net = 1", ylabel="test accuracy in %")
+    ax.legend(frameon=False, loc="lower right", fontsize=9, ncols=2)
+    return figure

@@ -1,0 +1,128 @@
+"""``numpynet link``: which experiments there are, and what they cost."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpynet.experiments.command import Collection, Experiment, run_collection
+from numpynet.experiments.setup import measure_each
+from numpynet.link import equal_cost, inference, learned, overlap, priming, standing, tickets
+from numpynet.link.bench import KEEP_PROB, Bench, bench_of, ladder
+from numpynet.link.laws_table import HEADER, laws_table
+from numpynet.link.statement import write_statement
+from numpynet.report import text_table
+
+REPLICATES = 8
+EXPERIMENTS = {
+    "tickets": Experiment(
+        "What are tickets, dropout and both together worth?",
+        *(tickets.report, tickets.QUICK, "mnist1d", 120, 10, REPLICATES),
+    ),
+    "priming": Experiment(
+        "Does dropout prime a net for pruning?",
+        *(priming.report, priming.QUICK, "mnist1d", 65, 6, REPLICATES),
+    ),
+    "standing": Experiment(
+        "Where does a ticket stand among random dropout and DropConnect subnetworks?",
+        *(standing.report, standing.QUICK, "mnist1d", 90, 8, REPLICATES),
+    ),
+    "equal-cost": Experiment(
+        "A ticket, T dropout subnetworks or the mean net, at equal cost?",
+        *(equal_cost.report, equal_cost.QUICK, "mnist1d", 135, 11, REPLICATES),
+    ),
+    "inference": Experiment(
+        "Supermasks and dropout: one sample, the average, the likeliest mask or the expected net?",
+        *(inference.report, inference.QUICK, "mnist1d", 55, 6, REPLICATES),
+    ),
+    "overlap": Experiment(
+        "Do trainings with and without dropout find the same ticket?",
+        *(overlap.report, overlap.QUICK, "mnist1d", 130, 11, REPLICATES),
+    ),
+    "learned": Experiment(
+        "Do keep probabilities that are learned, and annealed to 0 and 1, end in a ticket?",
+        *(learned.report, learned.QUICK, "mnist1d", 85, 9, REPLICATES),
+    ),
+}
+
+SETUPS: dict[str, dict[str, Any]] = {  # how nets are trained on it
+    "digits": {"lr": 0.003, "steps": 4000},
+    "mnist1d": {"lr": 0.003, "steps": 4000},
+    "mnist": {"lr": 0.001, "steps": 4000},
+}
+QUICK_STEPS, QUICK_ROUNDS = 400, 3
+LAWS_REMARK = """
+One layer of 3 inputs, 2 units and one example; z = h (M * W). Mean, standard deviation and correlation come from the one law,
+M_ij = d_i c_ij, and the worst error is how far the list of all masks, run through the layer, is from it. Dropout and
+DropConnect have the same mean and the same noise in each unit; dropout's is shared by the units. As a supermask grows
+certain its noise goes, and what is left is a ticket: one mask. Equations (M6), (M21)."""
+PARTS = "parts"  # the folder of what is kept
+
+
+def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
+    """Run what was asked for, and return the exit code.
+
+    ``laws`` prints the one law and its corners, ``statement`` writes the statement of results of all experiments that have
+    been run into a folder; everything else is ``run_collection``'s.
+
+    Examples
+    --------
+    >>> run_link(Namespace(name="laws"), say=lambda text: print(text.split()[0]))
+    method
+    One
+    0
+    """
+    if options.name == "laws":
+        say(text_table(HEADER, laws_table()))
+        say(LAWS_REMARK)
+        return 0
+    if options.name == "statement":
+        say(f"Written to {write_statement(options.out, list(EXPERIMENTS))}")
+        return 0
+    code = run_collection(collection(), options, say=say)
+    if options.name == "list":
+        say("\nThey share their trainings: all of them together take about 6 minutes on one core, not the sum.")
+        say("numpynet link laws        the one law over masks, and its corners, as a small table")
+        say("numpynet link statement   what all of them have found, when they have been run")
+    return code
+
+
+def collection() -> Collection:
+    """Return the experiments of this command.
+
+    Examples
+    --------
+    >>> collection().command
+    'link'
+    """
+    return Collection(
+        "link", EXPERIMENTS, setup_of, {name: how["steps"] for name, how in SETUPS.items()}, prepare=prepare
+    )
+
+
+def setup_of(data, *, quick: bool, folder: Path | None = None) -> Bench:
+    """Return how nets are trained on a data set; finished trainings are kept in the folder.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> bench = setup_of(load_digits(), quick=True, folder=Path("runs"))
+    >>> bench.steps, bench.folder.name
+    (400, 'parts')
+    """
+    bench = bench_of(data, folder=None if folder is None else folder / PARTS, **SETUPS[data.name])
+    return bench._replace(steps=QUICK_STEPS, rounds=QUICK_ROUNDS) if quick else bench
+
+
+def prepare(bench: Bench, seeds: Sequence[int], where: Mapping[str, Any]) -> None:
+    """Find the tickets that most experiments need, before these are run at once; they are kept in the folder.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> prepare(bench_of(load_digits(), hidden=(8,), steps=6, rounds=1), [0, 1], {})
+    """
+    conditions = [(bench, seeds, keep_prob) for keep_prob in (1.0, KEEP_PROB)]
+    measure_each(ladder, conditions, "tickets", (bench.rounds + 1) * bench.steps, where)

@@ -1,0 +1,310 @@
+"""Where a ticket stands among random subnetworks: its mask beside 1,000 masks of DropConnect and 1,000 of dropout.
+
+Under DropConnect's law every mask of k ones is equally likely (Equations (M14), (M19)): a ticket is one of them. Is it a special
+one? Its mask, and random masks of its density, are laid on the untrained and on the trained weights, without any further
+training, and nothing is rescaled. DropConnect masks have exactly the ticket's number of weights in each layer; dropout
+masks keep as many units of each hidden layer as give the ticket's density.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from numpynet.experiments.findings import Claim, Finding
+from numpynet.experiments.parts import kept
+from numpynet.experiments.publish import Report, Table
+from numpynet.experiments.setup import Steps, paired
+from numpynet.figures import COLOURS, new_figure
+from numpynet.link.bench import Bench, ladder
+from numpynet.lottery.controls import one_shot_mask
+from numpynet.network import MLP
+from numpynet.parameters import Layout, Parameters
+from numpynet.pruning import magnitude
+from numpynet.seeding import stream, streams
+from numpynet.statistics import t_interval
+from numpynet.storage import digest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+N_MASKS, LEVEL = 1000, 3
+QUICK: dict[str, object] = {"n_masks": 100}
+KINDS = ("DropConnect", "dropout")
+WEIGHTS = ("untrained", "trained")
+DRAW = 1  # of the stream of shuffled masks; 0 is the control of a ticket
+
+
+class Standing(NamedTuple):
+    """Accuracies of masked nets, untrained weights first; R replicates, S random masks of each kind."""
+
+    density: float  # of the ticket
+    unit_density: float  # of the dropout subnetworks
+    units: tuple[int, ...]  # kept in each hidden layer
+    dense: np.ndarray  # (2, R)
+    ticket: np.ndarray  # (2, R)
+    one_shot: np.ndarray  # (2, R)
+    random: np.ndarray  # (2 weights, 2 kinds, S, R)
+
+
+def kept_units(sizes: Sequence[int], density: float) -> tuple[int, ...]:
+    """Return how many units of each hidden layer to keep so that the share of weights left is nearest to a density.
+
+    Every hidden layer keeps the same share of its units, rounded; the inputs all stay.
+
+    Examples
+    --------
+    >>> kept_units((40, 100, 100, 10), 0.28)
+    (44, 44)
+    """
+    hidden = sizes[1:-1]
+    candidates = dict.fromkeys(tuple(max(1, round(q * d)) for d in hidden) for q in np.linspace(0, 1, 1001))
+    return min(candidates, key=lambda units: abs(unit_density(sizes, units) - density))
+
+
+def unit_density(sizes: Sequence[int], units: Sequence[int]) -> float:
+    """Return the share of weights between units that are kept.
+
+    Examples
+    --------
+    >>> unit_density((40, 100, 100, 10), (50, 50))                                   # (2000 + 2500 + 500) / 15000
+    0.3333333
+    """
+    small = (sizes[0], *units, sizes[-1])
+    return sum(a * b for a, b in zip(small, small[1:])) / sum(a * b for a, b in zip(sizes, sizes[1:]))
+
+
+def random_weight_mask(rng: np.random.Generator, weight_mask: Parameters) -> Parameters:
+    """Draw a mask with as many ones in each layer as one has: DropConnect, given the counts.   Equation (M14)
+
+    Examples
+    --------
+    >>> mask = Parameters(np.array([1.0, 0.0, 0.0, 1.0]), Layout.of_sizes((3, 1)))
+    >>> float(random_weight_mask(np.random.default_rng(0), mask).vector.sum())
+    2.0
+    """
+    new = weight_mask.copy()
+    for name in weight_mask.layout.weight_names:
+        new[name] = rng.permutation(weight_mask[name].reshape(-1)).reshape(new[name].shape)
+    return new
+
+
+def random_unit_mask(rng: np.random.Generator, layout: Layout, units: Sequence[int], dtype) -> Parameters:
+    """Draw a dropout subnetwork with so many units in each hidden layer, as a mask of weights.   Equation (M2)
+
+    Examples
+    --------
+    >>> random_unit_mask(np.random.default_rng(0), Layout.of_sizes((2, 3, 1)), [2], np.float32)["W2"].ravel()
+    array([1., 1., 0.], dtype=float32)
+    """
+    mask = Parameters.ones(layout, dtype=dtype)
+    for layer, n in enumerate(units, start=1):
+        d = layout.shapes[f"W{layer}"][1]
+        unit = np.zeros(d, dtype)
+        unit[rng.permutation(d)[:n]] = 1
+        mask[f"W{layer}"] *= unit
+        mask[f"b{layer}"] *= unit
+        mask[f"W{layer + 1}"] *= unit[:, None]
+    return mask
+
+
+def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, n_masks: int = N_MASKS) -> Standing:
+    """Find the tickets, and lay all masks on both sets of weights.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> from numpynet.link.bench import bench_of
+    >>> found = measure(bench_of(load_digits(), hidden=(8,), steps=6, rounds=1), [0, 1], Steps("x", 12), n_masks=3)
+    >>> found.random.shape
+    (2, 2, 3, 2)
+    """
+    bench = bench._replace(rounds=min(bench.rounds, LEVEL))
+    rungs = ladder(bench, seeds, 1.0, steps)
+    ticket, net = rungs[-1].weight_mask, bench.net()
+    theta_T = rungs[0].fit.theta_T
+    theta_0 = net.init([streams(s).init for s in seeds], dtype=theta_T.dtype)
+    units = kept_units(net.sizes, rungs[-1].density)
+    one_shot = one_shot_mask(magnitude(theta_T), ticket)
+
+    def compute() -> dict[str, np.ndarray]:
+        arrays = {}
+        for name, mask in (("dense", None), ("ticket", ticket), ("one_shot", one_shot)):
+            arrays[name] = np.array([_accuracy(bench, net, theta, mask) for theta in (theta_0, theta_T)])
+        random = np.empty((2, 2, n_masks, len(seeds)))
+        rngs = [stream(s, "shuffle", DRAW) for s in seeds]
+        for index in range(n_masks):
+            for kind in range(2):
+                masks = [
+                    random_weight_mask(rng, ticket.replicate(r))
+                    if kind == 0
+                    else random_unit_mask(rng, net.layout, units, ticket.dtype)
+                    for r, rng in enumerate(rngs)
+                ]
+                mask = Parameters(np.stack([m.vector for m in masks]), net.layout)
+                for weights, theta in enumerate((theta_0, theta_T)):
+                    random[weights, kind, index] = _accuracy(bench, net, theta, mask)
+            steps.progress.show(steps.before, f"{index + 1} of {n_masks} random masks")
+        return {**arrays, "random": random}
+
+    settings = {
+        "kind": "masks laid on weights that are not trained any further",
+        "data": bench.fingerprint,
+        "masks": [digest(ticket.vector), digest(one_shot.vector), list(units), n_masks, DRAW],
+        "weights": [digest(theta_0.vector), digest(theta_T.vector)],
+        "seeds": list(seeds),
+    }
+    arrays = kept(bench.folder, "standing", settings, compute)
+    return Standing(rungs[-1].density, unit_density(net.sizes, units), units, **arrays)
+
+
+def report(bench: Bench, seeds: Sequence[int], *, n_masks: int = N_MASKS) -> Report:
+    """Run ``measure``, and say how many random masks reach the ticket.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> from numpynet.link.bench import bench_of
+    >>> outcome = report(bench_of(load_digits(), hidden=(8,), steps=6, rounds=1), [0, 1], n_masks=3)
+    >>> [row[:2] for row in outcome.tables[0].rows][:3]
+    [('untrained', 'all weights'), ('untrained', 'ticket'), ('untrained', 'one-shot, same counts')]
+    """
+    steps = Steps("standing", (min(bench.rounds, LEVEL) + 1) * bench.steps)
+    found = measure(bench, seeds, steps, n_masks=n_masks)
+    steps.close()
+    findings = _findings(found)
+    return Report(
+        title="A ticket among random subnetworks",
+        question=f"Laid on weights without further training, is a ticket's mask better than {n_masks} random dropout and "
+        "DropConnect masks of its density?",
+        tables=[Table("Test accuracy in %, no training under the mask", *_table(found))],
+        remark=_remark(found, n_masks),
+        pictures={
+            "standing.png": (
+                _picture(found),
+                "Accuracies of all random masks of all replicates (filled), and the means of the ticket, of the one-shot mask "
+                "with its counts, and of all weights. Left: initial weights. Right: trained weights.",
+            )
+        },
+        settings={
+            **bench.settings(seeds),
+            "ticket": f"{min(bench.rounds, LEVEL)} rounds of 36 % (output layer 19 %), {100 * found.density:.1f} % of the weights",
+            "DropConnect masks": f"{n_masks} per replicate, exactly the ticket's counts in each layer",
+            "dropout masks": f"{n_masks} per replicate, {found.units} hidden units kept, "
+            f"{100 * found.unit_density:.1f} % of the weights; nothing is rescaled",
+        },
+        findings=findings,
+        claims=[
+            Claim(
+                "untrained, ticket - DropConnect",
+                "Zhou et al. 2019 (supermasks)",
+                "the mask of a ticket is better than chance on weights that were never trained",
+                "above",
+            ),
+            Claim(
+                "trained, ticket - DropConnect",
+                "Han et al. 2015 and all of magnitude pruning",
+                "of trained weights the large ones matter more than a random choice",
+                "above",
+            ),
+        ],
+    )
+
+
+def _accuracy(bench: Bench, net: MLP, theta: Parameters, mask: Parameters | None) -> np.ndarray:
+    """Test accuracy of each replicate; the mask of a unit silences its bias too."""
+    masked = theta if mask is None else theta * mask
+    return (net.predict(masked, bench.data.test.x) == bench.data.test.y).mean(axis=-1)
+
+
+def _findings(found: Standing) -> list[Finding]:
+    findings = []
+    for w, weights in enumerate(WEIGHTS):
+        for k, kind in enumerate(KINDS):
+            random, ticket = found.random[w, k], found.ticket[w]
+            for key, what, values in (
+                (f"ticket - {kind}", f"ticket - mean of random {kind} masks", ticket - random.mean(axis=0)),
+                (f"ticket - best {kind}", f"ticket - best of the random {kind} masks", ticket - random.max(axis=0)),
+            ):
+                findings.append(Finding(f"{weights}, {key}", f"{weights} weights: {what}", values.tolist()))
+        findings.append(
+            Finding(
+                f"{weights}, ticket - one-shot",
+                f"{weights} weights: ticket - one-shot mask of the same counts",
+                (found.ticket[w] - found.one_shot[w]).tolist(),
+            )
+        )
+    return findings
+
+
+def _table(found: Standing) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    rows = []
+    for w, weights in enumerate(WEIGHTS):
+        ticket = found.ticket[w]
+        rows.append((weights, "all weights", t_interval(found.dense[w]).text(), *[""] * 3))
+        rows.append((weights, "ticket", t_interval(ticket).text(), *[""] * 3))
+        one_shot = found.one_shot[w]
+        rows.append(
+            (
+                *(weights, "one-shot, same counts", t_interval(one_shot).text()),
+                *(paired(ticket, one_shot).text(sign=True), "", ""),
+            )
+        )
+        for k, kind in enumerate(KINDS):
+            random = found.random[w, k]
+            reach = (random >= ticket).mean(axis=0)  # (R,)
+            rows.append(
+                (
+                    *(weights, f"random {kind}", t_interval(random.mean(axis=0)).text()),
+                    paired(ticket, random.mean(axis=0)).text(sign=True),
+                    paired(ticket, random.max(axis=0)).text(sign=True),
+                    f"{100 * reach.mean():.2f} (0 in {int((reach == 0).sum())} of {len(reach)} runs)",
+                )
+            )
+    header = (
+        *("weights", "mask", "accuracy", "ticket - mean", "ticket - best"),
+        "random masks at least as good, %",
+    )
+    return header, rows
+
+
+def _remark(found: Standing, n_masks: int) -> str:
+    lines = []
+    for w, weights in enumerate(WEIGHTS):
+        parts = []
+        for k, kind in enumerate(KINDS):
+            beaten = (found.random[w, k] < found.ticket[w]).all(axis=0)
+            parts.append(f"all {n_masks} {kind} masks in {int(beaten.sum())} of {len(beaten)} replicates")
+        lines.append(f"On {weights} weights the ticket's mask beats {' and '.join(parts)}.")
+    lines.append(
+        "A share of 0 says that fewer than about "
+        f"{100 * 3 / n_masks:.1g} % of all such masks reach the ticket in that run (rule of three, 95 %), not that none does."
+    )
+    return "\n".join(lines)
+
+
+def _picture(found: Standing) -> Figure:
+    figure, axes = new_figure(2, width=5.6)
+    for w, (ax, weights) in enumerate(zip(axes, WEIGHTS)):
+        low, high = 100 * min(found.random[w].min(), 0.05), 100 * max(found.dense[w].max(), found.ticket[w].max()) + 2
+        bins = np.linspace(low, high, 60)
+        for colour, k, kind in zip(COLOURS, range(2), KINDS):
+            values = 100 * found.random[w, k].ravel()
+            ax.hist(values, bins, color=colour, alpha=0.35, label=f"random {kind}", density=True)
+        for colour, style, name, values in (
+            (COLOURS[2], "-", "ticket", found.ticket[w]),
+            (COLOURS[3], "--", "one-shot, same counts", found.one_shot[w]),
+            (COLOURS[6], ":", "all weights", found.dense[w]),
+        ):
+            interval = t_interval(100 * values)
+            ax.axvline(interval.mean, color=colour, linestyle=style, linewidth=1.6, label=name)
+            if interval.n > 1:
+                ax.axvspan(
+                    interval.mean - interval.half_width, interval.mean + interval.half_width, color=colour, alpha=0.15
+                )
+        ax.set(xlabel="test accuracy in %", ylabel="density of masks", title=f"{weights} weights")
+        ax.set_yticks([])
+    axes[0].legend(frameon=False, loc="upper right", fontsize=9)
+    return figure

@@ -1,0 +1,150 @@
+"""The statement of results: for each question what was measured, how surely, what the literature says, and where they differ.
+
+It is made from the ``results.json`` files of the experiments and from nothing else: no number stands in it that a command did
+not write, with its seeds, settings and spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpynet.experiments.findings import Claim, Finding, read_results, verdict
+from numpynet.storage import write_text
+
+PAGE = "link_results.md"
+NUMBERS = "{name}/results.json"  # where the numbers of an experiment are, from the page
+HEAD = """# The link, measured: a statement of results
+
+What dropout and lottery tickets have to do with each other, as far as small nets can tell. Every number below was written by
+the command that stands beside it, and this page by `numpynet link statement`; every replicate is in the file that is linked
+there. Read it with these limits in mind:
+
+* Means are over replicates (own initial weights, own order of the examples), differences are taken pair by pair, and ± is
+  the half-width of the 95 % t-interval. An interval covers what changes between replicates, not another data set, another
+  split, another size or another way to train.
+* "Agrees" and "disagrees" say on which side of 0 an interval lies, and nothing about size. Where an interval holds 0 nothing
+  is claimed. There are {n} intervals here; of {n} true zeros about {expected:.0f} would be missed by chance.
+* The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.
+
+The laws behind it are exact and need no experiment: see `numpynet link laws`, and group M of the [equation book](equations.md).
+"""
+
+
+def collect(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read the results of all experiments, name by name.
+
+    Raises
+    ------
+    StorageError
+        One of them is missing or damaged; the message says which.
+
+    Examples
+    --------
+    >>> collect(Path("no such folder"), [])
+    {}
+    """
+    return {name: read_results(folder / name) for name in names}
+
+
+def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBERS) -> str:
+    """Return the page, in Markdown.
+
+    Parameters
+    ----------
+    results : name of the experiment -> what ``read_results`` gives
+    numbers : where each file of results is, seen from the page
+
+    Examples
+    --------
+    >>> finding, claim = Finding("gain", "a - b", [0.1, 0.1, 0.2]), Claim("gain", "Somebody", "a is better", "above")
+    >>> one = {"title": "T", "question": "Why?", "command": "numpynet link x", "settings": {"seeds": "0, 1, 2"},
+    ...        "findings": [finding], "claims": [claim]}
+    >>> "| a - b | +13.33 ± 14.34 | 5.77 | 3 | 3 of 3 |" in statement({"x": one})
+    True
+    """
+    n = sum(len(result["findings"]) for result in results.values())
+    parts = [HEAD.format(n=n, expected=n / 20), _summary(results)]
+    parts += [_section(result, numbers.format(name=name)) for name, result in results.items()]
+    return "\n".join(parts)
+
+
+def write_statement(folder: Path, names: Sequence[str]) -> Path:
+    """Write the page into the folder of the experiments, and return its path.
+
+    Raises
+    ------
+    StorageError
+        An experiment has not been run in this folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_statement(Path(folder), []).name
+    'link_results.md'
+    """
+    path = folder / PAGE
+    write_text(path, statement(collect(folder, names)))
+    return path
+
+
+def _summary(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """One table of all claims."""
+    rows = [
+        (result["title"], claim.says, *_judged(result, claim))
+        for result in results.values()
+        for claim in result["claims"]
+    ]
+    return "## At a glance\n\n" + _table(("experiment", "the literature says", "measured", "verdict"), rows)
+
+
+def _section(result: Mapping[str, Any], numbers: str) -> str:
+    found: Sequence[Finding] = result["findings"]
+    rows = [
+        (
+            f.what,
+            f.text(),
+            f"{f.interval.std * (100 if f.unit in ('points', 'percent') else 1):.2f}" if f.interval.n > 1 else "-",
+            str(f.interval.n),
+            f"{sum(value > 0 for value in f.values)} of {len(f.values)}",
+        )
+        for f in found
+    ]
+    header = ("measured", "mean ± 95 % interval", "spread (std)", "n", "above 0 in")
+    lines = [
+        f"## {result['title']}\n",
+        f"{result['question']}\n",
+        f"`{result['command']}` ([numbers]({numbers}))\n",
+        _table(header, rows),
+    ]
+    claims: Sequence[Claim] = result["claims"]
+    if claims:
+        lines.append("What the literature says:\n")
+        lines += [f"* {c.source}: {c.says}. Measured: {' - '.join(_judged(result, c))}." for c in claims]
+        lines.append("")
+        different = [c for c in claims if _judged(result, c)[1] == "disagrees"]
+        if different:
+            lines.append(
+                "Here the two disagree: "
+                + "; ".join(f"{c.says} ({_judged(result, c)[0]} points)" for c in different)
+                + ".\n"
+            )
+        else:
+            lines.append("No disagreement was seen, which is not the same as agreement where an interval holds 0.\n")
+    else:
+        lines.append("The literature that is known to us has no measurement of this.\n")
+    settings = "; ".join(f"{name}: {value}" for name, value in result["settings"].items())
+    lines.append(f"Settings. {settings}.\n")
+    return "\n".join(lines)
+
+
+def _judged(result: Mapping[str, Any], claim: Claim) -> tuple[str, str]:
+    (finding,) = [f for f in result["findings"] if f.key == claim.key]
+    return finding.text(), verdict(finding, claim)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,126 @@
+"""``numpynet link`` as it is typed, and the statement of results."""
+
+from __future__ import annotations
+
+import pytest
+
+from numpynet.cli import main
+from numpynet.data import load_digits
+from numpynet.experiments.findings import Claim, Finding, read_results, write_results
+from numpynet.link import link_command
+from numpynet.link.bench import bench_of
+from numpynet.link.link_command import EXPERIMENTS
+from numpynet.link.statement import collect, statement
+from tests.experiments.planted import LOUD, QUIET, SPREAD
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Two experiments that share their trainings, with few units and steps."""
+
+    def setup_of(data, *, quick, folder):
+        return bench_of(load_digits(), hidden=(8,), steps=12, every=6, rounds=1, folder=folder / "parts")
+
+    monkeypatch.setattr(link_command, "setup_of", setup_of)
+    for name in set(EXPERIMENTS) - {"tickets", "overlap"}:
+        monkeypatch.delitem(EXPERIMENTS, name)
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_all_experiments_and_again_from_what_an_interrupt_has_left(small, tmp_path, capsys):
+    arguments = ["all", "--replicates", "2", "--seed", "4", "--data", "digits", "--out"]
+    assert main(["link", *arguments, str(tmp_path / "a")]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.count("Done in") == 2
+    whole = files_of(tmp_path / "a")
+    assert {path.name for path in whole if path.parts[0] == "overlap"} == {"report.html", "overlap.png", "results.json"}
+    assert len([path for path in whole if path.parts[0] == "parts"]) == 5  # 2 x 2 rungs and another order
+    (tmp_path / "b" / "parts").mkdir(parents=True)
+    for path in list(whole)[::2]:
+        if path.parts[0] == "parts":
+            (tmp_path / "b" / path).write_bytes(whole[path])
+    assert main(["link", *arguments, str(tmp_path / "b")]) == 0
+    assert files_of(tmp_path / "b") == whole
+    results = read_results(tmp_path / "a" / "tickets")
+    assert results["command"] == "numpynet link tickets --seed 4 --replicates 2 --data digits"
+    assert results["settings"]["seeds"] == "4, 5" and len(results["findings"][0].values) == 2
+    assert main(["link", "statement", "--out", str(tmp_path / "a")]) == 0
+    assert "link_results.md" in capsys.readouterr().out
+
+
+def test_the_list_and_the_laws(capsys):
+    assert main(["link", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1 : 1 + len(EXPERIMENTS)]] == list(EXPERIMENTS)
+    assert main(["link", "laws"]) == 0
+    out = capsys.readouterr().out
+    for method in ("dropout", "DropConnect", "targeted dropout", "supermask", "lottery ticket"):
+        assert f"\n{method}  " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["nonsense"], ["nonsense", "tickets"]),
+        (["tickets", "--replicates", "0"], ["--replicates", "0"]),
+        (["statement"], ["tickets", "has not been run"]),
+    ],
+)
+def test_a_wrong_command_is_told_on_one_line(arguments, fragments, tmp_path, capsys):
+    try:
+        code = main(["link", *arguments, "--out", str(tmp_path / "never")])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and all(fragment in err for fragment in fragments)
+    assert not (tmp_path / "never").exists()
+
+
+def test_every_experiment_has_eight_replicates_and_a_shorter_form():
+    for name, experiment in EXPERIMENTS.items():
+        assert experiment.replicates >= 8, name
+        assert experiment.quick_seconds < experiment.seconds
+    quick, full = (link_command.setup_of(load_digits(), quick=quick) for quick in (True, False))
+    assert quick.steps < full.steps and quick.rounds < full.rounds and full.folder is None
+    assert sum(experiment.seconds for experiment in EXPERIMENTS.values()) < 15 * 60
+
+
+# ---- the statement ---------------------------------------------------------------------------------------------------
+
+
+def results_of(folder, mean, expects):
+    findings = [
+        Finding("gain", "ticket - dense", (mean + SPREAD).tolist()),
+        Finding("share", "left", [0.25, 0.25], "percent"),
+    ]
+    claims = [Claim("gain", "Somebody 2019", "tickets win", expects)]
+    folder.mkdir()
+    how = {
+        "title": "Tickets",
+        "question": "Do they?",
+        "command": "numpynet link tickets --seed 7",
+        "settings": {"seeds": "7"},
+    }
+    write_results(folder, **how, findings=findings, claims=claims)
+
+
+@pytest.mark.parametrize(
+    ("mean", "expects", "said", "unsaid"),
+    [
+        (LOUD, "above", "agrees", "Here the two disagree"),
+        (-LOUD, "above", "Here the two disagree: tickets win (-", "agrees |"),
+        (QUIET, "above", "not told: the interval holds 0", "agrees |"),
+        (QUIET, "none", "no disagreement was seen", "Here the two disagree"),
+    ],
+)
+def test_the_statement_says_what_the_intervals_say(mean, expects, said, unsaid, tmp_path):
+    results_of(tmp_path / "tickets", mean, expects)
+    page = statement(collect(tmp_path, ["tickets"]))
+    assert said in page and unsaid.replace("agrees |", "| agrees |") not in page
+    for text in ("numpynet link tickets --seed 7", "Somebody 2019", "Do they?", "seeds: 7"):
+        assert text in page
+    assert f"{100 * SPREAD.std(ddof=1):.2f} | 6 |" in page
