@@ -6,8 +6,11 @@ nothing is an error here: a run that was asked for one thing and did another is 
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Sequence
+
+import numpy as np
 
 from numpynet import layer_rules
 from numpynet.equations.keep_schedules import Curriculum, Early, KeepSchedule, Late, Linear
@@ -21,6 +24,7 @@ WITH_SHARED_MASKS = ("unit", "dropconnect")
 TARGETED = ("targeted-weights", "targeted-units")
 ON_HIDDEN_UNITS = ("targeted-units", "standout")  # they silence units of z, which logits must not lose
 NEED_KEEP_STEPS = ("early", "late")
+MAX_BYTES = 2**31
 
 
 def kind_of(options: Namespace) -> str:
@@ -103,6 +107,31 @@ def _check_r_drop(options: Namespace, kind: str) -> None:
     keep_probs = options.keep_prob if isinstance(options.keep_prob, tuple) else (options.keep_prob,)
     if kind in WITH_KEEP_PROB and all(q == 1 for q in keep_probs):
         raise ValueError("--r-drop would have no effect: --keep-prob is 1, so both passes would be the same")
+
+
+def check_memory(options: Namespace, sizes: Sequence[int], keep_probs: Sequence[float | None]) -> None:
+    """Raise if the masks of one layer and batch would take more than 2 GiB: those of dropconnect, one for each example.
+
+    Examples
+    --------
+    >>> options = Namespace(dropout="dropconnect", shared_masks=False, r_drop=None, seed=[0], batch_size=1000, dtype="float32")
+    >>> check_memory(options, (784, 1000, 10), (0.8, None))
+    Traceback (most recent call last):
+    ...
+    ValueError: --dropout dropconnect draws a mask of 784 x 1000 weights for each of 1000 examples, 2.9 GiB in a step: give --shared-masks, or a smaller --batch-size
+    """
+    if kind_of(options) != "dropconnect" or options.shared_masks:
+        return
+    examples = options.batch_size * len(options.seed) * (1 if options.r_drop is None else 2)
+    d_in, d_out = max(
+        ((n, m) for n, m, q in zip(sizes, sizes[1:], keep_probs) if q is not None), key=math.prod, default=(0, 0)
+    )
+    wanted = examples * d_in * d_out * np.dtype(options.dtype).itemsize
+    if wanted > MAX_BYTES:
+        raise ValueError(
+            f"--dropout dropconnect draws a mask of {d_in} x {d_out} weights for each of {examples} examples, "
+            f"{wanted / 2**30:.1f} GiB in a step: give --shared-masks, or a smaller --batch-size"
+        )
 
 
 def rules_of(options: Namespace, keep_probs: Sequence[float | None]) -> list[LayerRule | None] | None:

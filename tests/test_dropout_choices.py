@@ -225,6 +225,10 @@ def test_a_run_is_not_resumed_with_another_dropout(first, then, what, numpynet_t
         ("--dropout standout --activation sigmoid", ["standout", "sigmoid"]),
         ("--dropout alpha --keep-prob 0.9 --activation relu", ["--dropout alpha", "--activation is relu", "selu"]),
         ("--dropout gaussian --keep-prob 0.8,0.7", ["keep_prob has 2 entries", "3 layers"]),
+        (
+            "--dropout dropconnect --keep-prob 0.8 --sizes 64-700-600-10 --batch-size 700",
+            ["700 x 600 weights", "1400 examples", "2.2 GiB", "--shared-masks"],
+        ),
         ("--dropout standout --sizes 64-10", ["--dropout standout is for the units of the hidden layers", "none"]),
         ("--dropout gaussian --keep-prob 0.8 --sizes 64-10", ["--keep-prob 0.8 is for the hidden layers"]),
     ],
