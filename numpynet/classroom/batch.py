@@ -82,10 +82,8 @@ def prepare(
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; the folder of the submissions is needed")
-    if grades.resolve() == folder.resolve():
-        raise ValueError(
-            f"the grades cannot go into {folder}, where the submissions are; give a folder of their own to -o"
-        )
+    if folder.resolve() in (grades.resolve(), *grades.resolve().parents):
+        raise ValueError(f"the grades cannot go into {folder}, where the submissions are; give another folder to -o")
     settings_file = grades / "grading.json"
     earlier: dict[str, Any] = {}
     if settings_file.exists():
@@ -190,6 +188,10 @@ def _write_record(job: Job, submission: Submission, record: dict[str, Any]) -> N
     """Write a record; one of an earlier hand-in keeps its place beside it."""
     path = _record_path(job, submission)
     if path.exists():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            before = json.loads(path.read_text(encoding="utf-8"))["score"]
+            if before > record["score"]:  # nothing is lowered in silence
+                record["flags"] = [*record["flags"], f"had {before:g} points before"]
         k = 1
         while path.with_suffix(f".{k}.json").exists():
             k += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,6 +126,7 @@ def blank_record(submission: Submission, assignment: Assignment, rules: Rules) -
         "fingerprint": [],
         "tasks": [],
         "output": "",
+        "reproduce": f"numpynet grade SUBMISSIONS -o GRADES --only {shlex.quote(submission.name)}",
         "outline": [[task.id, task.points] for task in assignment.tasks],
     }
 

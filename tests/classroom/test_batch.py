@@ -109,6 +109,7 @@ def test_wrong_commands_are_one_line(school, tmp_path, capsys, more, message):
 def test_folders_that_do_not_fit(school, tmp_path, capsys):
     assert grade(tmp_path / "none", tmp_path / "grades", "--assignment", "warmup") == 2
     assert grade(school, school, "--assignment", "warmup") == 2
+    assert grade(school, school / "grades", "--assignment", "warmup") == 2
     empty = tmp_path / "empty"
     empty.mkdir()
     assert grade(empty, tmp_path / "grades", "--assignment", "warmup", "--seed-salt", "s") == 0

@@ -70,6 +70,22 @@ def test_submission(case, closed):
     json.dumps(record)
 
 
+# These do nothing to the machine that a user would not do, so they can be tried where every door is open.
+HARMLESS = {
+    "hostile_patch_numpy", "hostile_frames", "hostile_forged_answers", "hostile_forged_record", "hostile_wire_patched", "hostile_subclass",
+    "hostile_float_subclass", "hostile_objects", "hostile_petabyte_header", "hostile_exit_0", "hostile_os_exit_at_import",
+    "hostile_counts_calls", "hostile_lying_forward", "hostile_imports_numpynet", "hostile_weird_results", "hostile_exceptions",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.name in HARMLESS])
+def test_no_mark_rests_on_a_door(case):
+    record = graded(case.source, leave_open=("namespaces", "other-user", "landlock", "seccomp"))
+    assert record["sandbox"] == ["limits"]
+    assert (record["status"], record["score"]) == (case.status, case.score)
+
+
 def test_there_are_enough_of_them():
     kinds = [case.name.split("_")[0] for case in CASES]
     assert {kind: kinds.count(kind) >= 5 for kind in set(kinds)} == {"honest": True, "wrong": True, "hostile": True}

@@ -130,6 +130,40 @@ def test_opaque_values_of_the_grader_come_back(running):
     assert got == [secret]
 
 
+def test_a_value_of_the_grader_is_no_answer(running):
+    """A child that hands a value of the grader back as its result has got nothing that a check could take for one."""
+    _, f = running
+
+    class Right:
+        shape = ()
+
+        def __eq__(self, other):
+            return True
+
+    got = f["same"](Right())
+    assert type(got).__name__ == "Own"
+    assert not hasattr(got, "shape")
+
+
+def test_questions_of_the_child_have_limits(running):
+    _, f = running
+    calls = []
+
+    def count(x):
+        calls.append(np.size(x))
+
+    with pytest.raises(ValueError, match="too large"):
+        f["calls_itself"](count, np.zeros(1 << 15))
+    assert calls == []
+    source = b"def asks(f):\n    while True:\n        try: f(1)\n        except ValueError: pass"
+    with Child("asks.py", source, ["asks"], limits=Limits(seconds=0.5)) as child:
+        started = time.monotonic()
+        with pytest.raises(ChildGone, match="too long"):
+            StandIns(child).functions()["asks"](count)
+        assert time.monotonic() - started < 20
+    assert 1 <= len(calls) <= 10_000
+
+
 def test_types_are_what_they_are(running):
     _, f = running
     matrix, objects, scalar, masked = f["kinds"]()

@@ -162,7 +162,10 @@ class Child:
             answer = self._receive(deadline)
             if "ask" not in answer:
                 return number, answer
-            self._send(self.answer_ask(answer), deadline)
+            asked = time.monotonic()
+            reply = self.answer_ask(answer)
+            deadline += time.monotonic() - asked  # that was our time, not the student's
+            self._send(reply, deadline)
 
     def stop(self) -> None:
         """End the child and everything that it may have started."""
@@ -170,7 +173,7 @@ class Child:
         self.process.kill()
         self.process.wait()
         end_orphans(self._others)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ChildGone):  # a flood is over now, whatever is left of it
             self._drain()
         for stream in self._streams:
             with contextlib.suppress(OSError):
@@ -232,17 +235,15 @@ class Child:
                 selector.register(self.process.stderr, selectors.EVENT_READ)
             while True:
                 left = deadline - time.monotonic()
-                ready = selector.select(max(left, 0))
-                if not ready and left <= 0:
+                if left <= 0:  # also where there is always something to read
                     raise self.gone("timeout", "it took too long and was stopped")
+                ready = selector.select(left)
                 for key, _ in ready:
                     if key.fileobj is self.process.stderr and not self._drain():
                         selector.unregister(self.process.stderr)
                         self.process.stderr.close()
                 if any(key.fileobj is stream for key, _ in ready):
                     return
-                if time.monotonic() > deadline:
-                    raise self.gone("timeout", "it took too long and was stopped")
 
     def _drain(self) -> bool:
         """Read what is there of the output; False where it has ended."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from numpynet.classroom.sandbox.wire import Reference, Seeded, WireError, arrays
 # What these return is opaque as a whole: a ticket.
 TICKETS = ("begin_ticket", "train_ticket", "prune_ticket", "rewind_ticket", "reinit_ticket", "load_ticket")
 MAX_ASKED, MAX_OWN = 10_000, 1000
+MAX_ASKED_SECONDS, MAX_ASKED_SIZE = 20.0, 1 << 14  # of all answers; of the arrays in one question
 RECENT = 8  # calls whose arrays may still be reported as changed
 
 
@@ -46,6 +48,15 @@ class Handle:
         return self._read(self.number, "weight_mask")
 
 
+class Own:
+    """A value of the grader's as it comes back from the child: only a function of the grader looks inside."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class StandIns:
     """The functions of one child.
 
@@ -61,7 +72,7 @@ class StandIns:
         self.dropped: list[int] = []
         self.own: list[Any] = []  # values of the grader that the child has names for
         self.functions_given: list[Callable] = []
-        self.asked = 0
+        self.asked, self.asked_seconds = 0, 0.0
         self.recent: dict[tuple[int, str, int], Any] = {}
         child.refer, child.resolve, child.answer_ask = self._refer, self._resolve, self._answer
 
@@ -140,6 +151,8 @@ class StandIns:
     def _refer(self, value: Any) -> Any:
         if isinstance(value, Handle):
             return Reference("value", value.number)
+        if type(value) is Own:
+            return self._refer(value.value)
         if type(value) is Reference:
             return value
         if isinstance(value, np.random.Generator):
@@ -160,7 +173,7 @@ class StandIns:
             name = re.sub(r"\W", "_", reference.type_name)[:40] or "object"
             return type(name, (Handle,), {})(reference.number, self.dropped.append, self._read)
         if type(reference) is Reference and reference.kind == "own" and 0 <= reference.number < len(self.own):
-            return self.own[reference.number]
+            return Own(self.own[reference.number])
         if type(reference) is Reference and reference.kind == "function":
             return reference
         raise WireError("a reference to something that was never there")
@@ -170,15 +183,30 @@ class StandIns:
         self.asked += 1
         reference, args, kwargs = (message.get(name) for name in ("ask", "args", "kwargs"))
         known = type(reference) is Reference and 0 <= reference.number < len(self.functions_given)
-        if not known or self.asked > MAX_ASKED or type(args) is not tuple or type(kwargs) is not dict:
-            return {"raised": "there is no such function, or it was called too often"}
-        if sum(array.size for array in arrays_of([args, kwargs])) > 1 << 16:
+        if not known or type(args) is not tuple or type(kwargs) is not dict:
+            return {"raised": "there is no such function"}
+        if self.asked > MAX_ASKED or self.asked_seconds > MAX_ASKED_SECONDS:
+            return {"raised": "the functions were called too often"}
+        if sum(array.size for array in arrays_of([args, kwargs])) > MAX_ASKED_SIZE:
             return {"raised": "the arguments are too large"}
+        started = time.monotonic()
         try:
-            with np.errstate(all="ignore"):
-                return {"returned": self.functions_given[reference.number](*args, **kwargs)}
-        except (Exception, RecursionError) as error:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                return {"returned": self.functions_given[reference.number](*_opened(args), **_opened(kwargs))}
+        except Exception as error:
             return {"raised": f"{type(error).__name__}: {error}"[:500]}
+        finally:
+            self.asked_seconds += time.monotonic() - started
+
+
+def _opened(value: Any) -> Any:
+    """Return arguments of a function of the grader, with values of the grader instead of what stood for them."""
+    if type(value) is Own:
+        return value.value
+    if type(value) in (tuple, list):
+        return type(value)(_opened(part) for part in value)
+    return {key: _opened(part) for key, part in value.items()} if type(value) is dict else value
 
 
 def raise_here(told: Any, file: str) -> None:
