@@ -7,10 +7,12 @@ fail the check that is named after its bug, so that no check is empty. The numbe
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from numpynet.storage import digest
 from tests.lottery import broken
 from tests.lottery.small import NET, OPTIMIZERS, PLAN, SIZES, STEPS, mask_of, plan_with, same, split_of, theta_of
 from tests.pruning.nets import loss_and_gradients
+from tests.pruning.test_must_not_happen import BROKEN as PRUNING
 from tests.strategies import labels_of
 
 SEEDS = [3, 4]
@@ -407,3 +410,13 @@ def test_a_run_is_the_same_in_two_processes_unless_something_is_unseeded() -> No
     assert first == second and len(first.split()) == 4
     first, second = digests(SALTED)
     assert first != second
+
+
+# ---- the whole list ----------------------------------------------------------------------------------------------------
+
+
+def test_every_mistake_of_the_list_is_planted_somewhere() -> None:
+    """A37, tests that do not test, is what the planted mistakes are there against: each must make its own test fail."""
+    of_runs = (Path(__file__).parent / "test_run.py").read_text(encoding="utf-8")
+    planted = {*(number for number, _, _ in (*PRUNING, *PLANTED)), "A30", *re.findall(r"\b(A31|A33|A36)\b", of_runs)}
+    assert planted == {f"A{i}" for i in range(1, 37)}
