@@ -8,7 +8,7 @@ import shlex
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,17 +24,11 @@ from numpynet.lottery import run_folder
 from numpynet.lottery.analysis import cells, compare
 from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
 from numpynet.lottery.imp import Level
-from numpynet.lottery.presets import ABOUT, PRESETS, scaled
+from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
 from numpynet.lottery.run import Group, clear_leftovers, run_group
 from numpynet.parallel import run_tasks
 from numpynet.progress import Progress
 from numpynet.statistics import t_interval
-
-# What an option of the command line is called in the record of the experiment.
-OPTIONS = (
-    "data", "sizes", "keep_prob", "validation", "steps", "batch_size", "optimizer", "lr", "evaluate_every", "rounds",
-    "rate", "output_rate", "scope", "criterion", "min_keep", "rewind", "controls", "draws", "seed", "replicates",
-)  # fmt: skip
 
 
 def configured(options: Namespace) -> Experiment:
@@ -227,9 +221,13 @@ def _level_line(facts: dict) -> str:
     )
 
 
-def _publish(folder: Path, say: Callable[[str], None] = print) -> None:
-    command = f"numpynet lottery resume {shlex.quote(str(folder))}"
-    publish(lottery_report(folder), folder, command=command, say=say)
+def _publish(folder: Path) -> Path:
+    """Print the tables of a run, and write its figures and page; whoever reads the page can repeat the run."""
+    try:
+        command = command_of(run_folder.read_experiment(folder))
+    except ValueError:
+        command = ""
+    return publish(lottery_report(folder), folder, command=command)
 
 
 def make_report(options: Namespace) -> int:
@@ -241,9 +239,8 @@ def make_report(options: Namespace) -> int:
         There is no run in the folder, or a file of it is damaged.
     """
     experiment = run_folder.read_experiment(options.folder)
-    outcome = lottery_report(options.folder)
+    page = _publish(options.folder)
     run_folder.write_results(options.folder, experiment)
-    page = publish(outcome, options.folder, command=f"numpynet lottery report {shlex.quote(str(options.folder))}")
     print(f"\nreport: {page}")
     return 0
 

@@ -130,7 +130,7 @@ def paired_differences(comparisons: Mapping[str, Mapping[int, Comparison]], dens
     Examples
     --------
     >>> from numpynet.statistics import t_interval
-    >>> one = Comparison(t_interval([0.1, 0.2]), 2, None, None, 0, 0)
+    >>> one = Comparison((0, 1), (0.1, 0.2), t_interval([0.1, 0.2]), 2, None, None, 0, 0)
     >>> len(paired_differences({"dense": {1: one}, "reinit": {1: one}}, [1.0, 0.5]).axes)
     2
     """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpynet.experiments import lottery_figures as figures
+from numpynet.experiments.findings import Claim, Finding
 from numpynet.experiments.publish import Report, Table
 from numpynet.lottery import run_folder
 from numpynet.lottery.analysis import Cell, Comparison, cells, compare, ratio_text, stop_text
@@ -19,6 +20,19 @@ from numpynet.pruning import layer_densities
 from numpynet.statistics import t_interval
 
 LEARNING_CURVE_DENSITIES = (1.0, 0.513, 0.211, 0.07, 0.036)  # those of the paper; the nearest levels are drawn
+# At which densities the claims of the literature are held against a run; the nearest levels are taken.
+CLAIM_DENSITIES = (0.513, 0.211, 0.036)
+CLAIMS = {
+    "dense": ("at least as accurate as the dense net", "above"),
+    "reinit": ("more accurate than the same mask on fresh weights", "above"),
+    "random_ticket": ("more accurate than a random mask on fresh weights", "above"),
+}
+READING = (
+    "Means over replicates with the half-width of the 95 % t-interval; differences are paired by seed, several draws of a control "
+    "averaged first. A training whose early stop lies in the last 5 % of its steps is censored: it might have gone on, so its step "
+    'is a lower bound ("at least"), and so is a ratio in which it is the later one. Mean of ratios: interval from the logarithms. '
+    "Ratio of means: interval by leaving out one replicate at a time."
+)
 IMAGE_SHAPES = {"digits": (8, 8), "mnist": (28, 28)}
 
 
@@ -48,6 +62,7 @@ def lottery_report(folder: Path) -> Report:
         raise run_folder.StorageError(f"{folder} holds no finished training yet: numpynet lottery resume {folder}")
     densities = densities_of(found, experiment)
     comparisons = all_comparisons(found, experiment)
+    found_here = _findings(comparisons, densities)
     missing = experiment.replicates * experiment.trainings - len(rows)
     n = f"{experiment.replicates} replicate{'s' if experiment.replicates > 1 else ''}"
     return Report(
@@ -63,6 +78,9 @@ def lottery_report(folder: Path) -> Report:
         remark=_remark(comparisons, densities, experiment, missing),
         pictures=_pictures(folder, experiment, found, comparisons, densities),
         settings=_settings(experiment),
+        findings=[finding for finding, _ in found_here],
+        claims=[claim for _, claim in found_here if claim is not None],
+        reading=READING,
     )
 
 
@@ -201,12 +219,23 @@ def _remark(comparisons, densities, experiment: Experiment, missing: int) -> str
         "Every level is shown, none was picked; with many levels, one interval in twenty misses by chance. The intervals are "
         f"over seeds, on one data set ({experiment.data}) with one validation split."
     )
-    last = f"{100 * 0.05:.0f} %"
-    lines.append(
-        f"A training whose early stop lies in the last {last} of its steps is censored: it might have gone on, so its step "
-        'is a lower bound ("at least"), and so is a ratio in which it is the later one.'
-    )
     return "\n".join(lines)
+
+
+def _findings(comparisons, densities) -> list[tuple[Finding, Claim | None]]:
+    """Every paired difference as a finding; those that the literature speaks of with what it says."""
+    result = []
+    for name, of in comparisons.items():
+        chosen = {min(of, key=lambda k: abs(np.log(densities[k] / d))) for d in CLAIM_DENSITIES} if of else set()
+        for level, both in of.items():
+            at = f"{100 * densities[level]:.3g} %"
+            finding = Finding(f"{name} {level}", f"ticket - {name} at {at}", both.differences)
+            claim = None
+            if name in CLAIMS and level in chosen:
+                says, expects = CLAIMS[name]
+                claim = Claim(finding.key, "Frankle and Carbin 2019", f"a ticket of {at} is {says}", expects)
+            result.append((finding, claim))
+    return result
 
 
 def _above(comparison: Comparison) -> bool:

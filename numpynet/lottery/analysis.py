@@ -69,7 +69,9 @@ def cells(rows: Rows) -> dict[tuple[int, str], Cell]:
 class Comparison(NamedTuple):
     """Two arms, replicate by replicate."""
 
-    difference: Interval  # of the test accuracies
+    trials: tuple[int, ...]  # the replicates that both have
+    differences: tuple[float, ...]  # of their test accuracies
+    difference: Interval  # the mean of these
     positive: int  # replicates in which the first is better
     mean_of_ratios: RatioInterval | None  # of the stopping steps, second over first: above 1 the first is earlier
     ratio_of_means: RatioInterval | None
@@ -109,6 +111,8 @@ def compare(first: Cell, second: Cell, *, accuracy: str = "test_accuracy_stop") 
     usable = all((s > 0).all() for s in steps)  # a training that is best before its first step has no ratio
     censored = [int(np.isin(cell.trials, trials)[cell.censored].sum()) for cell in (first, second)]
     return Comparison(
+        tuple(trials),
+        tuple(difference.tolist()),
         t_interval(difference),
         int((difference > 0).sum()),
         mean_of_ratios(*steps) if usable else None,

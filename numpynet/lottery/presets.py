@@ -9,6 +9,7 @@ document     784-500-10, 10 epochs, SGD with rate 0.01: what the example of a wi
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 from numpynet.lottery.arms import CONTROLS
@@ -30,6 +31,14 @@ PRESETS = {
         evaluate_every=172, test_curve=False, rounds=3, rate=0.5, replicates=3, stack=1,
     ),
 }  # fmt: skip
+# Fields of the record that the command line sets, and by which option.
+OPTIONS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in (
+        "data", "sizes", "validation", "steps", "batch_size", "optimizer", "lr", "evaluate_every", "rounds", "rate",
+        "output_rate", "scope", "criterion", "min_keep", "rewind", "controls", "draws", "seed", "replicates",
+    )
+} | {"keep_prob": "--dropout"}  # fmt: skip
 ABOUT = {
     "quick": "MNIST-1D, about a minute on two cores: is a ticket better than the dense net, and than fresh weights?",
     "mnist1d": "MNIST-1D, 16 replicates, 15 rounds, all controls",
@@ -56,3 +65,42 @@ def scaled(experiment: Experiment, scale: float) -> Experiment:
         raise ValueError(f"scale is {scale!r}, but a number in (0, 1] is needed: the share of the steps")
     steps = max(1, round(scale * experiment.steps))
     return replace(experiment, steps=steps, evaluate_every=max(1, min(experiment.evaluate_every, steps // 20)))
+
+
+def command_of(experiment: Experiment) -> str:
+    """Return a command that runs this experiment: the preset that is nearest, and the options that differ from it.
+
+    Raises
+    ------
+    ValueError
+        No command does: a field differs from all presets that no option sets.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> command_of(replace(PRESETS["quick"], keep_prob=0.8, controls=("reinit", "uniform")))
+    'numpynet lottery run quick --dropout 0.8 --controls reinit uniform'
+    """
+    found = []
+    for name, preset in PRESETS.items():
+        one, other = preset.as_json(), experiment.as_json()
+        changed = {field: value for field, value in other.items() if one[field] != value}
+        if changed.get("output_rate", 0) is None and "rate" in changed:
+            del changed["output_rate"]  # what --rate alone means
+        elif "rate" in changed and experiment.output_rate is not None:
+            changed["output_rate"] = experiment.output_rate  # --rate alone would forget it
+        if changed.keys() <= set(OPTIONS) and changed.get("output_rate", 0) is not None:
+            found.append((len(changed), name, changed))
+    if not found:
+        raise ValueError("no command line makes this experiment: it has fields that no option sets")
+    _, name, changed = min(found, key=lambda candidate: candidate[0])
+    words = ["numpynet", "lottery", "run", name]
+    for field, value in changed.items():
+        words.append(OPTIONS[field])
+        if isinstance(value, dict):
+            words.append(",".join(f"{layer}={rate!r}" for layer, rate in value.items()))
+        elif field == "sizes":
+            words.append("-".join(map(str, value)))
+        else:
+            words += map(str, value if isinstance(value, list) else [value])
+    return shlex.join(words)

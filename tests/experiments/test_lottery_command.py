@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+import shlex
 import shutil
 from argparse import Namespace
 from dataclasses import replace
@@ -13,12 +14,13 @@ import pytest
 
 from numpynet.cli import build_parser, main
 from numpynet.experiments import lottery_clock, lottery_command
+from numpynet.experiments.findings import read_results
 from numpynet.experiments.lottery_clock import Estimate, clock
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.lottery import run_folder
 from numpynet.lottery.experiment import Experiment
-from numpynet.lottery.presets import PRESETS
+from numpynet.lottery.presets import PRESETS, command_of
 from numpynet.lottery.ticket import load_ticket
 from numpynet.statistics import t_interval
 from numpynet.training import train
@@ -78,7 +80,7 @@ def test_the_page_holds_everything_and_needs_nothing(made):
 
 def test_the_command_makes_the_run_of_the_library(made, tmp_path):
     run_all(tmp_path / "run", replace(TINY, stack=8))
-    from_command = {k: v for k, v in contents(made[0]).items() if not k.endswith((".png", ".html"))}
+    from_command = {k: v for k, v in contents(made[0]).items() if not k.endswith((".png", ".html", "results.json"))}
     assert from_command == contents(tmp_path / "run")
 
 
@@ -242,6 +244,38 @@ def test_options_change_the_preset_and_nothing_else():
     assert both.layer_rates() == {"W1": 0.3, "W2": 0.2, "W3": 0.0}
     assert parsed("lenet-mnist", "--scale", "0.1", "--replicates", "3").steps == 5000
     assert parsed("quick", "--scale", "0.5", "--rewind", "late:499").rewind == "late:499"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["quick"],
+        ["mnist1d", "--dropout", "0.8", "--rewind", "late:200"],
+        ["quick", "--rate", "0.3", "--output-rate", "0.1", "--scope", "layer"],
+        ["quick", "--rate", "W1=0.3,W2=0.2,W3=0", "--controls"],
+        ["document", "--rate", "0.3"],
+        ["lenet-mnist", "--scale", "0.1", "--replicates", "3", "--controls", "reinit"],
+    ],
+)
+def test_the_page_names_a_command_that_makes_the_same_run(words):
+    experiment = parsed(*words)
+    command = shlex.split(command_of(experiment))
+    assert command[:3] == ["numpynet", "lottery", "run"]
+    assert parsed(*command[3:]) == experiment
+
+
+def test_a_run_that_no_command_makes_says_so():
+    with pytest.raises(ValueError, match="no command line makes this experiment"):
+        command_of(replace(TINY, activation="tanh"))
+
+
+def test_findings_are_held_against_the_literature(made):
+    results = read_results(made[0])
+    keys = {f"{name} {level}" for name in ("dense", "reinit", "shuffled_mask") for level in (1, 2)}
+    assert {finding.key for finding in results["findings"]} == keys
+    assert {claim.key for claim in results["claims"]} == {"dense 2", "reinit 2"}  # nearest to 51 % and below
+    assert all(len(finding.values) == 3 for finding in results["findings"])
+    assert results["command"].startswith("numpynet lottery run ")
 
 
 def test_the_expected_time_is_the_sum_of_its_parts():
