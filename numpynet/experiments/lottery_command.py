@@ -215,7 +215,8 @@ def level_facts(group: Group, level: Level) -> dict:
 def _level_line(facts: dict) -> str:
     trials = facts["trials"]
     who = f"trial {trials[0]}" if len(trials) == 1 else f"trials {trials[0]} to {trials[-1]}"
-    values = "  ".join(f"{name} {100 * value:.2f}" for name, value in facts["validation"].items())
+    told = list(facts["validation"].items())[:4]  # a line has room for three controls; the tables have all of them
+    values = "  ".join(f"{name} {100 * value:.2f}" for name, value in told)
     return (
         f"{who:<15} level {facts['level']:>2}  {100 * facts['density']:6.2f} % left  validation %, last step: {values}"
     )
