@@ -33,9 +33,10 @@ plt.rcParams.update(STYLE)
 # %% [markdown]
 # ## Examples are rows
 #
-# The data of the first tutorials come with the package: 1797 handwritten digits, 8 × 8 pixels each. A network does not
-# see squares; it sees rows of numbers. The pixels of one digit, written one after the other, are one row of a matrix
-# $X$ of shape $(N, d)$: $N$ examples, $d$ numbers for each. The labels $y$ of shape $(N,)$ say which digit it is.
+# The data of the first tutorials come with the package: 1797 handwritten digits, 8 × 8 pixels each. A network does
+# not see squares; it sees rows of numbers. The pixels of one digit, written one after the other, are one row of a
+# matrix $X$ of shape $(N, d)$: $N$ examples, $d$ numbers for each. The labels $y$ of shape $(N,)$ say which digit it
+# is.
 
 # %%
 digits = load_digits()
@@ -64,13 +65,13 @@ plt.show()
 #
 # Nothing is confused more often than these two, so they get different signs.
 #
-# * $A \odot B$, in code `A * B`, is **elementwise**: $(A \odot B)_{ij} = A_{ij} B_{ij}$. Both have one shape, and so has
-#   the result. A mask acts like this.
+# * $A \odot B$, in code `A * B`, is **elementwise**: $(A \odot B)_{ij} = A_{ij} B_{ij}$. Both have one shape, and so
+#   has the result. A mask acts like this.
 # * $A B$, in code `A @ B`, is the **matrix product**: $(A B)_{ij} = \sum_k A_{ik} B_{kj}$. The inner sizes must agree
 #   and disappear: $(N, d)\,(d, k) \to (N, k)$. A layer of neurons acts like this.
 #
-# All sizes in these tutorials differ from each other. That is deliberate: where $N = d = k$, a forgotten transpose does
-# not raise an error, and there is no way to see from a shape which axis is which.
+# All sizes in these tutorials differ from each other. That is deliberate: where $N = d = k$, a forgotten transpose
+# does not raise an error, and there is no way to see from a shape which axis is which.
 
 # %%
 rng = np.random.default_rng(1)
@@ -92,12 +93,12 @@ assert np.allclose(H @ W, by_hand, rtol=0, atol=1e-14)
 # %% [markdown]
 # ## Broadcasting: a friend with a temper
 #
-# `H @ W + b` adds an array of shape $(d_{out},)$ to one of shape $(N, d_{out})$. NumPy aligns shapes **from the right**
-# and repeats what is missing or has size 1, so every row gets the same $b$. That is what we want.
+# `H @ W + b` adds an array of shape $(d_{out},)$ to one of shape $(N, d_{out})$. NumPy aligns shapes **from the
+# right** and repeats what is missing or has size 1, so every row gets the same $b$. That is what we want.
 #
-# **The pitfall.** Let a network predict one number for each example. Its output has the shape $(N, 1)$, the targets came
-# as $(N,)$. Aligned from the right, $(N, 1)$ and $(N,)$ make $(N, N)$: every prediction minus *every* target. No error,
-# a plausible number, and a loss that is small for the wrong net.
+# **The pitfall.** Let a network predict one number for each example. Its output has the shape $(N, 1)$, the targets
+# came as $(N,)$. Aligned from the right, $(N, 1)$ and $(N,)$ make $(N, N)$: every prediction minus *every* target. No
+# error, a plausible number, and a loss that is small for the wrong net.
 
 # %%
 targets = rng.standard_normal(N)  # (N,)
@@ -126,8 +127,8 @@ else:
 # %% [markdown]
 # ## Axes, and sums over them
 #
-# In $(N, d)$ the axis of the examples is `-2` and the axis of the units is `-1`. Counted from the right they keep their
-# names when more axes appear in front. A sum removes its axis, unless `keepdims=True` leaves it with size 1:
+# In $(N, d)$ the axis of the examples is `-2` and the axis of the units is `-1`. Counted from the right they keep
+# their names when more axes appear in front. A sum removes its axis, unless `keepdims=True` leaves it with size 1:
 #
 # | code | shape | meaning |
 # |---|---|---|
@@ -144,9 +145,9 @@ assert (Z / Z.sum(axis=-1, keepdims=True)).shape == (N, d_out)
 # %% [markdown]
 # ## Leading axes are free
 #
-# `@` multiplies the last two axes and broadcasts all the others. Put $R$ weight matrices into one array $(R, d_{in}, d_{out})$,
-# and one call runs $R$ networks. Later this is how all $2^n$ dropout masks of a small net are tried in one line, and how
-# eight lottery tickets are trained at once.
+# `@` multiplies the last two axes and broadcasts all the others. Put $R$ weight matrices into one array
+# $(R, d_{in}, d_{out})$, and one call runs $R$ networks. Later this is how all $2^n$ dropout masks of a small net are
+# tried in one line, and how eight lottery tickets are trained at once.
 #
 # **The pitfall.** `.T` reverses *all* axes. For a matrix that is the transpose; for a stack it is nonsense. The
 # transpose of the last two axes is `.mT`.
@@ -165,11 +166,11 @@ assert stack.mT.shape == (R, d_out, d_in)
 # %% [markdown]
 # ## Types: one stray float64
 #
-# Networks are trained in `float32`: half the memory, and on a processor about twice the speed. Gradients are *checked* in
-# `float64`, which has 16 digits instead of 7. The arrays decide, so a `float32` net must stay one.
+# Networks are trained in `float32`: half the memory, and on a processor about twice the speed. Gradients are
+# *checked* in `float64`, which has 16 digits instead of 7. The arrays decide, so a `float32` net must stay one.
 #
-# **The pitfall.** One `float64` array, or one NumPy `float64` *scalar*, turns everything after it into `float64`: it gives
-# right numbers, at half the speed, without a word. A plain Python number does not.
+# **The pitfall.** One `float64` array, or one NumPy `float64` *scalar*, turns everything after it into `float64`: it
+# gives right numbers, at half the speed, without a word. A plain Python number does not.
 
 # %%
 h32 = H.astype(np.float32)
@@ -186,8 +187,8 @@ assert (h32 * mask.astype(h32.dtype) / float(keep_prob)).dtype == np.float32  # 
 # %% [markdown]
 # ## Views and copies: who changes what?
 #
-# All weights and biases of a network stand in **one** vector $\theta$ (theta). `theta["W1"]` is a *view*, a window onto a
-# stretch of it with a shape of its own. Built in the open:
+# All weights and biases of a network stand in **one** vector $\theta$ (theta). `theta["W1"]` is a *view*, a window
+# onto a stretch of it with a shape of its own. Built in the open:
 
 # %%
 sizes = (4, 3, 2)  # 4 inputs, 3 hidden units, 2 outputs
@@ -207,8 +208,9 @@ for name, array in (("W1", W1), ("b1", b1), ("W2", W2), ("b2", b2)):
 print("numpynet:", theta)
 
 # %% [markdown]
-# **The pitfall.** A lottery ticket needs the *initial* weights $\theta_0$ after a whole training. `=` does not copy. Whoever
-# writes `theta_0 = theta` and trains in place has a $\theta_0$ that has been trained as well, and "rewinds" to nowhere.
+# **The pitfall.** A lottery ticket needs the *initial* weights $\theta_0$ after a whole training. `=` does not copy.
+# Whoever writes `theta_0 = theta` and trains in place has a $\theta_0$ that has been trained as well, and "rewinds"
+# to nowhere.
 
 # %%
 alias, copy = theta, theta.copy()
@@ -282,8 +284,8 @@ for ax, array, title in (
 plt.show()
 
 # %% [markdown]
-# One trap is left for masks. In arithmetic $0 \cdot \infty$ is not 0 but NaN ("not a number"), so a mask removes a number
-# only as long as that number is finite. The library checks its inputs for this reason.
+# One trap is left for masks. In arithmetic $0 \cdot \infty$ is not 0 but NaN ("not a number"), so a mask removes a
+# number only as long as that number is finite. The library checks its inputs for this reason.
 
 # %%
 with np.errstate(invalid="ignore"):
@@ -300,8 +302,8 @@ assert np.isnan(product[0]) and product[1] == 2
 # <details><summary>Answer</summary>
 #
 # `X - X.mean(axis=-2)` works as it stands: $(d,)$ aligns with the last axis. `X - X.mean(axis=-1)` has the shapes
-# $(N, d)$ and $(N,)$ and raises, unless $N = d$, where it silently subtracts the mean of example $j$ from *pixel* $j$.
-# `X.mean(axis=-1, keepdims=True)` has shape $(N, 1)$ and is right.
+# $(N, d)$ and $(N,)$ and raises, unless $N = d$, where it silently subtracts the mean of example $j$ from *pixel*
+# $j$. `X.mean(axis=-1, keepdims=True)` has shape $(N, 1)$ and is right.
 #
 # </details>
 #
@@ -332,5 +334,5 @@ assert np.array_equal(D * D, D) and not np.array_equal((D / q) * (D / q), D / q)
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 2 builds the layer from a single neuron. If indices and sums still feel slippery, run this page as a notebook
-# and change the sizes: every assertion must still hold.
+# Tutorial 2 builds the layer from a single neuron. If indices and sums still feel slippery, run this page as a
+# notebook and change the sizes: every assertion must still hold.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Tutorial 2: Build a masked layer from one neuron
 #
-# **What you will do.** Start with a single artificial neuron, put neurons side by side into a layer, and put two masks
-# into the layer: one that drops units, one that prunes weights.
+# **What you will do.** Start with a single artificial neuron, put neurons side by side into a layer, and put two
+# masks into the layer: one that drops units, one that prunes weights.
 #
-# **What you will learn.** Equation (B1), the one line on which all of numpynet stands; why the units that stay are divided
-# by the keep probability and the weights that stay are not; and why a network needs something that is not linear.
+# **What you will learn.** Equation (B1), the one line on which all of numpynet stands; why the units that stay are
+# divided by the keep probability and the weights that stay are not; and why a network needs something that is not
+# linear.
 #
 # **What you will need.** Tutorial 1 (shapes, the two products). A few seconds.
 
@@ -24,14 +25,15 @@ rng = np.random.default_rng(2)
 # %% [markdown]
 # ## One neuron
 #
-# A neuron takes $d_{in}$ numbers $h_1, \dots, h_{d_{in}}$, weighs each with a weight $w_i$, adds them up, adds a bias $b$:
+# A neuron takes $d_{in}$ numbers $h_1, \dots, h_{d_{in}}$, weighs each with a weight $w_i$, adds them up, adds a bias
+# $b$:
 #
 # $$
 # z = \sum_{i=1}^{d_{in}} h_i\, w_i + b .
 # $$
 #
-# The number $z$ is called the *pre-activation*. What the neuron passes on is $\phi(z)$, with an *activation* $\phi$. The usual one is
-# ReLU ("rectified linear unit"): pass what is positive, and nothing else.
+# The number $z$ is called the *pre-activation*. What the neuron passes on is $\phi(z)$, with an *activation* $\phi$.
+# The usual one is ReLU ("rectified linear unit"): pass what is positive, and nothing else.
 #
 # $$
 # \phi(z) = \max(z, 0), \qquad \phi'(z) = \begin{cases} 1 & z > 0 \\ 0 & z \le 0 \end{cases} \tag{B11}
@@ -83,9 +85,9 @@ assert neuron(np.array([0.0, 0.9]), np.array([1.0, 2.0]), -0.8) > 0  # above it
 # %% [markdown]
 # ## Neurons side by side: a layer, and a batch
 #
-# $d_{out}$ neurons that look at the same input have $d_{out}$ weight vectors. Written as the **columns** of a matrix $W$ of
-# shape $(d_{in}, d_{out})$, all their pre-activations are one product $h W + b$, of shape $(d_{out},)$. And $N$ examples, the rows of
-# $H$, are one product as well:
+# $d_{out}$ neurons that look at the same input have $d_{out}$ weight vectors. Written as the **columns** of a matrix
+# $W$ of shape $(d_{in}, d_{out})$, all their pre-activations are one product $h W + b$, of shape $(d_{out},)$. And
+# $N$ examples, the rows of $H$, are one product as well:
 #
 # $$
 # \underbrace{Z}_{(N,\, d_{out})} = \underbrace{H}_{(N,\, d_{in})}\ \underbrace{W}_{(d_{in},\, d_{out})} + \underbrace{b}_{(d_{out},)}
@@ -103,9 +105,9 @@ print("18 neurons one by one against one matrix product:", abs(one_at_a_time - a
 assert np.allclose(one_at_a_time, all_at_once, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# **Why an activation at all?** Because without one, two layers are one: $(H W_1) W_2 = H (W_1 W_2)$, and $W_1 W_2$ is a
-# matrix like any other. A hundred linear layers can do no more than a single one. With ReLU between them the sentence is
-# wrong.
+# **Why an activation at all?** Because without one, two layers are one: $(H W_1) W_2 = H (W_1 W_2)$, and $W_1 W_2$ is
+# a matrix like any other. A hundred linear layers can do no more than a single one. With ReLU between them the
+# sentence is wrong.
 
 # %%
 W2 = rng.standard_normal((d_out, 2))
@@ -117,9 +119,9 @@ assert linear_difference < 1e-13 and relu_difference > 0.1
 # %% [markdown]
 # ## First mask: take weights away
 #
-# A **weight mask** $M$ has the shape of $W$ and holds a 1 for each weight that exists, a 0 for each that has been pruned.
-# The layer uses $M \odot W$. That is all that pruning is: *a pruned layer is a layer that stores zeros*, whatever value
-# stands under the mask.
+# A **weight mask** $M$ has the shape of $W$ and holds a 1 for each weight that exists, a 0 for each that has been
+# pruned. The layer uses $M \odot W$. That is all that pruning is: *a pruned layer is a layer that stores zeros*,
+# whatever value stands under the mask.
 
 # %%
 M = sample_mask(rng, (d_in, d_out), keep_prob=0.6, dtype=W.dtype)  # (d_in, d_out)
@@ -135,8 +137,8 @@ assert np.array_equal(pruned, H @ (M * rubbish) + b)  # bit for bit: nothing und
 # %% [markdown]
 # ## Second mask: drop units
 #
-# A **unit mask** $D$ has the shape of $H$. A 0 at $D_{ni}$ says: for example $n$, input unit $i$ is missing today. Dropout
-# draws it at random, every entry on its own, 1 with probability $q$, the *keep probability*:
+# A **unit mask** $D$ has the shape of $H$. A 0 at $D_{ni}$ says: for example $n$, input unit $i$ is missing today.
+# Dropout draws it at random, every entry on its own, 1 with probability $q$, the *keep probability*:
 
 # %%
 q = 0.8
@@ -145,12 +147,12 @@ print("D =", *D.astype(int), sep="\n    ")
 assert set(np.unique(D)) <= {0.0, 1.0}
 
 # %% [markdown]
-# **The pitfall.** Take one neuron whose inputs are all 1, and drop a fifth of them. Its sum is smaller by a fifth, on average. A
-# network that has been trained with the small sums meets the full ones in the evaluation, when nothing is dropped, and
-# every layer behind it sees numbers that it has never seen.
+# **The pitfall.** Take one neuron whose inputs are all 1, and drop a fifth of them. Its sum is smaller by a fifth, on
+# average. A network that has been trained with the small sums meets the full ones in the evaluation, when nothing is
+# dropped, and every layer behind it sees numbers that it has never seen.
 #
-# The mend: divide the units that stay by $q$. The expected value of $d h / q$ is $q \cdot h/q + (1 - q) \cdot 0 = h$, so the
-# average is right again, and the evaluation needs no rule of its own. This is called *inverted* dropout.
+# The mend: divide the units that stay by $q$. The expected value of $d h / q$ is $q \cdot h/q + (1 - q) \cdot 0 = h$,
+# so the average is right again, and the evaluation needs no rule of its own. This is called *inverted* dropout.
 
 # %%
 draws = 20_000
@@ -214,10 +216,10 @@ print("the layer in the open, the sum over indices and numpynet's linear_forward
 # %% [markdown]
 # ## What example $n$ sees
 #
-# Look at one example. Where $D_{ni} = 0$, the whole *row* $i$ of the weights counts for nothing. So the layer could as well
-# have kept its input and pruned rows of its matrix, for this one example: its effective weight mask is the row pattern
-# of $d_n$ combined with $M$. **Dropout is pruning with a mask for each example; pruning is dropout with a mask that
-# stays.** This is the idea that all other pages follow up.
+# Look at one example. Where $D_{ni} = 0$, the whole *row* $i$ of the weights counts for nothing. So the layer could
+# as well have kept its input and pruned rows of its matrix, for this one example: its effective weight mask is the
+# row pattern of $d_n$ combined with $M$. **Dropout is pruning with a mask for each example; pruning is dropout with a
+# mask that stays.** This is the idea that all other pages follow up.
 
 # %%
 effective = D[:, :, None] * M  # (N, d_in, 1) * (d_in, d_out) -> (N, d_in, d_out): one weight mask for each example
@@ -245,8 +247,9 @@ assert len({tuple(inputs) for inputs in dropped.values()}) == 3  # a pattern for
 # %% [markdown]
 # ## Pitfalls of masks, seen failing
 #
-# **One mask for the whole batch.** `(d_in,)` broadcasts without a word, and then all examples lose the same units. That is
-# a different law (still unbiased, usually noisier). The library asks for `(N, d_in)`, or `(1, d_in)` if you mean it.
+# **One mask for the whole batch.** `(d_in,)` broadcasts without a word, and then all examples lose the same units.
+# That is a different law (still unbiased, usually noisier). The library asks for `(N, d_in)`, or `(1, d_in)` if you
+# mean it.
 
 # %%
 try:
@@ -257,7 +260,8 @@ else:
     raise AssertionError("a mask without a batch axis must be refused")
 
 # %% [markdown]
-# **Keep or drop?** Swapping the two is invisible at 0.5 and wrong everywhere else. For this reason no example here uses 0.5.
+# **Keep or drop?** Swapping the two is invisible at 0.5 and wrong everywhere else. For this reason no example here
+# uses 0.5.
 
 # %%
 for keep in (0.5, 0.8):
@@ -267,13 +271,13 @@ for keep in (0.5, 0.8):
 
 # %% [markdown]
 # **The scale inside the mask.** $1/q$ belongs to the layer, not to the mask; a mask stays binary, so that it can be
-# counted, combined and compared (Tutorial 10). **Rescaling a pruned layer by its density** is the opposite mistake: dropout
-# divides by $q$ because the units come back in the evaluation. Pruned weights do not come back.
+# counted, combined and compared (Tutorial 10). **Rescaling a pruned layer by its density** is the opposite mistake:
+# dropout divides by $q$ because the units come back in the evaluation. Pruned weights do not come back.
 #
 # ## From layers to a network
 #
-# A multilayer perceptron (MLP) is layers in a row, with an activation after each but the last. The library's `MLP` holds no
-# arrays; parameters and masks go in. Two layers by hand, and the same by `MLP`:
+# A multilayer perceptron (MLP) is layers in a row, with an activation after each but the last. The library's `MLP`
+# holds no arrays; parameters and masks go in. Two layers by hand, and the same by `MLP`:
 
 # %%
 net = MLP((d_in, 7, 4), keep_prob=q)  # 5 inputs, 7 hidden units, 4 outputs; dropout on the hidden units
@@ -294,23 +298,25 @@ assert np.array_equal(logits, logits_library)
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 2.1** Choose weights and a bias so that one ReLU neuron with two inputs from $\{0, 1\}$ computes AND. Why
-# > can no single neuron compute XOR?
+# > **Exercise 2.1** Choose weights and a bias so that one ReLU neuron with two inputs from $\{0, 1\}$ computes AND.
+# > Why can no single neuron compute XOR?
 #
 # <details><summary>Answer</summary>
 #
-# $w = (1, 1)$, $b = -1$: only $(1, 1)$ gives $z = 1$. XOR asks for a positive answer at $(0, 1)$ and $(1, 0)$ and 0 at $(0, 0)$ and
-# $(1, 1)$. Positive means $w_2 + b > 0$ and $w_1 + b > 0$, zero means $b \le 0$ and $w_1 + w_2 + b \le 0$. Adding the first two gives
-# $w_1 + w_2 + 2b > 0$, so $w_1 + w_2 + b > -b \ge 0$: a contradiction.
+# $w = (1, 1)$, $b = -1$: only $(1, 1)$ gives $z = 1$. XOR asks for a positive answer at $(0, 1)$ and $(1, 0)$ and 0
+# at $(0, 0)$ and $(1, 1)$. Positive means $w_2 + b > 0$ and $w_1 + b > 0$, zero means $b \le 0$ and
+# $w_1 + w_2 + b \le 0$. Adding the first two gives $w_1 + w_2 + 2b > 0$, so $w_1 + w_2 + b > -b \ge 0$: a
+# contradiction.
 #
 # </details>
 #
-# > **Exercise 2.2** The variance of $d h / q$ is $h^2 (1 - q)/q$. Derive it, and check it with the 20,000 masks above.
+# > **Exercise 2.2** The variance of $d h / q$ is $h^2 (1 - q)/q$. Derive it, and check it with the 20,000 masks
+# > above.
 #
 # <details><summary>Answer</summary>
 #
-# $\mathrm{Var}[d] = q - q^2 = q(1 - q)$, because $d^2 = d$. Multiply by $(h/q)^2$: $h^2 (1 - q)/q$. For $h = 1$, $q = 0.8$ it is 0.25.
-# Dividing by $q$ mends the mean; it does not take the noise away.
+# $\mathrm{Var}[d] = q - q^2 = q(1 - q)$, because $d^2 = d$. Multiply by $(h/q)^2$: $h^2 (1 - q)/q$. For $h = 1$,
+# $q = 0.8$ it is 0.25. Dividing by $q$ mends the mean; it does not take the noise away.
 #
 # </details>
 #
@@ -318,8 +324,8 @@ assert np.array_equal(logits, logits_library)
 #
 # <details><summary>Answer</summary>
 #
-# Not for ReLU, because $\max(c z, 0) = c \max(z, 0)$ for $c \ge 0$. For tanh it does: $\tanh(z / q) \ne \tanh(z) / q$. Tutorial 7
-# comes back to it.
+# Not for ReLU, because $\max(c z, 0) = c \max(z, 0)$ for $c \ge 0$. For tanh it does:
+# $\tanh(z / q) \ne \tanh(z) / q$. Tutorial 7 comes back to it.
 #
 # </details>
 

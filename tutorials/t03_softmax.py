@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Tutorial 3: Turn scores into probabilities, and measure the mistake
 #
-# **What you will do.** Build the softmax and the cross-entropy, break both with ordinary numbers, mend them, derive their
-# gradient, and train a classifier of handwritten digits in ten lines.
+# **What you will do.** Build the softmax and the cross-entropy, break both with ordinary numbers, mend them, derive
+# their gradient, and train a classifier of handwritten digits in ten lines.
 #
-# **What you will learn.** Why the gradient of the most used loss is the plain difference $P - Y$; why code that is right on
-# paper overflows at 1000; and where the one $1/N$ of a whole network belongs.
+# **What you will learn.** Why the gradient of the most used loss is the plain difference $P - Y$; why code that is
+# right on paper overflows at 1000; and where the one $1/N$ of a whole network belongs.
 #
 # **What you will need.** Tutorials 1 and 2, and the derivatives of $\ln$ and $\exp$. A few seconds.
 
@@ -29,9 +29,9 @@ rng = np.random.default_rng(3)
 # %% [markdown]
 # ## From scores to probabilities
 #
-# The last layer of a classifier gives $K$ numbers for each example, the *logits* $z_1, \dots, z_K$, of any sign and size. We
-# want $K$ probabilities: positive, with sum 1, the largest for the largest logit. The exponential makes everything
-# positive, and dividing by the sum makes the sum 1. For a whole batch, row by row,
+# The last layer of a classifier gives $K$ numbers for each example, the *logits* $z_1, \dots, z_K$, of any sign and
+# size. We want $K$ probabilities: positive, with sum 1, the largest for the largest logit. The exponential makes
+# everything positive, and dividing by the sum makes the sum 1. For a whole batch, row by row,
 #
 # $$
 # P_{nk} = \frac{e^{Z_{nk}}}{\sum_{j=1}^{K} e^{Z_{nj}}} , \qquad Z, P \in \mathbb{R}^{N \times K} . \tag{B16}
@@ -54,8 +54,8 @@ assert np.allclose(P.sum(axis=-1), 1, rtol=0, atol=1e-15)
 assert np.array_equal(P.argmax(axis=-1), Z.argmax(axis=-1))
 
 # %% [markdown]
-# **Pitfall 1: the wrong axis.** `e.sum(axis=0)` adds up over the examples. The result looks like probabilities, and each
-# example's depend on its neighbours in the batch.
+# **Pitfall 1: the wrong axis.** `e.sum(axis=0)` adds up over the examples. The result looks like probabilities, and
+# each example's depend on its neighbours in the batch.
 
 # %%
 e = np.exp(Z)
@@ -64,8 +64,8 @@ print("row sums of the softmax over the batch:", wrong.sum(axis=-1).round(2))
 assert np.allclose(wrong.sum(axis=0), 1) and abs(wrong.sum(axis=-1) - 1).max() > 0.1
 
 # %% [markdown]
-# **Pitfall 2: overflow.** The largest `float64` is about $10^{308}$, so $e^{710}$ is infinite, and infinity divided by infinity is
-# NaN. In `float32` the end comes at 89.
+# **Pitfall 2: overflow.** The largest `float64` is about $10^{308}$, so $e^{710}$ is infinite, and infinity divided
+# by infinity is NaN. In `float32` the end comes at 89.
 
 # %%
 with np.errstate(over="ignore", invalid="ignore"):
@@ -74,9 +74,9 @@ with np.errstate(over="ignore", invalid="ignore"):
     assert np.isnan(naive_softmax(np.array([[89.0, 0.0]], dtype=np.float32))[0, 0])
 
 # %% [markdown]
-# The mend costs one line. Add a number $c$ to all logits of a row: every exponential is multiplied by $e^c$, numerator and
-# denominator alike, and the probabilities stay. So we may choose $c$, and we choose minus the largest logit of the row.
-# Then all exponents are at most 0, one of them is exactly 0, and nothing overflows.
+# The mend costs one line. Add a number $c$ to all logits of a row: every exponential is multiplied by $e^c$,
+# numerator and denominator alike, and the probabilities stay. So we may choose $c$, and we choose minus the largest
+# logit of the row. Then all exponents are at most 0, one of them is exactly 0, and nothing overflows.
 
 
 # %%
@@ -93,16 +93,16 @@ assert np.array_equal(stable_softmax(Z), softmax(Z))  # the library's function i
 # %% [markdown]
 # ## How wrong? The cross-entropy
 #
-# The labels $y_n$ say which class is right. A good net gives it a large probability. The probability of *all* labels is
-# the product $\prod_n P_{n, y_n}$; its logarithm is a sum, minus that is a cost, and divided by $N$ it does not depend on
-# how many examples there are:
+# The labels $y_n$ say which class is right. A good net gives it a large probability. The probability of *all* labels
+# is the product $\prod_n P_{n, y_n}$; its logarithm is a sum, minus that is a cost, and divided by $N$ it does not
+# depend on how many examples there are:
 #
 # $$
 # L = -\frac{1}{N} \sum_{n=1}^{N} \ln P_{n, y_n} . \tag{B18}
 # $$
 #
-# Its unit is the *nat*. A net that knows nothing gives every class $1/K$, so its loss is $\ln K$. This is the first thing to
-# look at in any training: for ten classes the loss must start near 2.303.
+# Its unit is the *nat*. A net that knows nothing gives every class $1/K$, so its loss is $\ln K$. This is the first
+# thing to look at in any training: for ten classes the loss must start near 2.303.
 
 # %%
 labels = np.array([0, 2, 1, 1, 0])
@@ -113,9 +113,10 @@ assert abs(know_nothing - np.log(10)) < 1e-15
 assert abs(loss - softmax_cross_entropy_forward(Z, labels)[0]) < 1e-15
 
 # %% [markdown]
-# **Pitfall 3: the logarithm of 0.** A net may be sure and wrong: $P_{n, y_n}$ is then so small that it becomes 0, and $\ln 0$ is
-# $-\infty$. A widespread cure is $\ln(P + \epsilon)$ with a tiny $\epsilon$. It hides the patient instead of curing him: the loss is
-# capped at $-\ln\epsilon$, and where it is capped it is *flat*. The example that is most wrong teaches nothing at all.
+# **Pitfall 3: the logarithm of 0.** A net may be sure and wrong: $P_{n, y_n}$ is then so small that it becomes 0, and
+# $\ln 0$ is $-\infty$. A widespread cure is $\ln(P + \epsilon)$ with a tiny $\epsilon$. It hides the patient instead
+# of curing him: the loss is capped at $-\ln\epsilon$, and where it is capped it is *flat*. The example that is most
+# wrong teaches nothing at all.
 
 # %%
 eps = 1e-12
@@ -180,8 +181,8 @@ plt.show()
 # %% [markdown]
 # ## The gradient, step by step
 #
-# How does $L$ change when one logit changes? Take one example first and write $\ell = -\ln P_y$ with $P_k = e^{z_k}/S$ and $S = \sum_j
-# e^{z_j}$. Then $\ell = -z_y + \ln S$, and
+# How does $L$ change when one logit changes? Take one example first and write $\ell = -\ln P_y$ with
+# $P_k = e^{z_k}/S$ and $S = \sum_j e^{z_j}$. Then $\ell = -z_y + \ln S$, and
 #
 # $$
 # \frac{\partial \ell}{\partial z_k} = -\underbrace{\frac{\partial z_y}{\partial z_k}}_{1 \text{ if } k = y,\ \text{else } 0} + \frac{1}{S} \underbrace{\frac{\partial S}{\partial z_k}}_{e^{z_k}} = P_k - Y_k ,
@@ -194,8 +195,8 @@ plt.show()
 # \underbrace{dZ}_{(N, K)} = \frac{1}{N} \big( \underbrace{P}_{(N, K)} - \underbrace{Y}_{(N, K)} \big) . \tag{B2}
 # $$
 #
-# Read it: every wrong class is pushed down in proportion to the probability it got, the right class is pushed up by what
-# it lacks, and each row of $dZ$ adds up to 0, because a common shift of the logits changes nothing.
+# Read it: every wrong class is pushed down in proportion to the probability it got, the right class is pushed up by
+# what it lacks, and each row of $dZ$ adds up to 0, because a common shift of the logits changes nothing.
 
 # %%
 Y = np.eye(K)[labels]  # (N, K) one-hot
@@ -208,8 +209,8 @@ assert np.allclose(dZ, dZ_library, rtol=0, atol=1e-16)
 assert abs(dZ.sum(axis=-1)).max() < 1e-16
 
 # %% [markdown]
-# Believe nothing that was not checked. Move one logit by a little in both directions and look at the loss. This is the
-# *central difference*; Tutorial 5 has a better method and says how far this one can be trusted.
+# Believe nothing that was not checked. Move one logit by a little in both directions and look at the loss. This is
+# the *central difference*; Tutorial 5 has a better method and says how far this one can be trusted.
 
 
 # %%
@@ -228,9 +229,10 @@ print(f"largest difference to the numeric gradient: {abs(dZ - numeric).max():.1e
 assert np.allclose(dZ, numeric, rtol=0, atol=1e-9)
 
 # %% [markdown]
-# **Pitfall 4: the factor in front.** $1/N$ is forgotten, or taken twice, or the mean runs over all $N K$ entries. Such a
-# gradient has the right direction and trains, with another learning rate, and so it survives. The ratio to the numeric
-# gradient is the same number everywhere, and it names the mistake. Note that $N$ and $K$ must differ for that.
+# **Pitfall 4: the factor in front.** $1/N$ is forgotten, or taken twice, or the mean runs over all $N K$ entries.
+# Such a gradient has the right direction and trains, with another learning rate, and so it survives. The ratio to the
+# numeric gradient is the same number everywhere, and it names the mistake. Note that $N$ and $K$ must differ for
+# that.
 
 # %%
 for name, mistake in (
@@ -243,8 +245,8 @@ for name, mistake in (
     assert np.ptp(ratio) < 1e-6 and abs(ratio.mean() - 1) > 0.1
 
 # %% [markdown]
-# The rule that prevents it: **the loss owns $1/N$, and layers only sum.** Then there is one $1/N$ in the whole program, and
-# doubling the batch with copies of itself changes neither the loss nor any gradient.
+# The rule that prevents it: **the loss owns $1/N$, and layers only sum.** Then there is one $1/N$ in the whole
+# program, and doubling the batch with copies of itself changes neither the loss nor any gradient.
 
 # %%
 twice = np.concatenate([Z, Z])
@@ -257,8 +259,8 @@ print("a batch joined with itself: the same loss, and the two halves share the g
 # %% [markdown]
 # ## Two classes: the logistic loss
 #
-# With $K = 2$ only the difference of the logits counts. Fix the first at 0 and call the second $z$: then $P_1 =
-# 1/(1 + e^{-z})$, the sigmoid of $z$, and the loss is known as the *logistic loss*,
+# With $K = 2$ only the difference of the logits counts. Fix the first at 0 and call the second $z$: then
+# $P_1 = 1/(1 + e^{-z})$, the sigmoid of $z$, and the loss is known as the *logistic loss*,
 #
 # $$
 # L = \frac{1}{N} \sum_n \big( \ln(1 + e^{z_n}) - y_n z_n \big), \qquad y_n \in \{0, 1\} . \tag{B19}
@@ -276,8 +278,9 @@ assert abs(with_softmax - by_formula) < 1e-15 and abs(with_softmax - by_library)
 # %% [markdown]
 # ## A classifier in ten lines
 #
-# One layer, softmax, cross-entropy, and the gradient (B2). From $Z = X W + b$ follows $dW = X^\top dZ$ and $db$ = the sum of $dZ$ over the
-# examples; Tutorial 4 derives that. Then walk downhill: `W -= 0.5 * dW`, four hundred times. There is nothing else in it.
+# One layer, softmax, cross-entropy, and the gradient of Equation (B2). From $Z = X W + b$ follows $dW = X^\top dZ$
+# and $db$ = the sum of $dZ$ over the examples; Tutorial 4 derives that. Then walk downhill: `W -= 0.5 * dW`, four
+# hundred times. There is nothing else in it.
 
 # %%
 digits = load_digits(dtype=np.float64)
@@ -299,8 +302,8 @@ assert all(later < earlier for earlier, later in zip(losses, losses[1:]))  # and
 assert accuracy > 0.94
 
 # %% [markdown]
-# A single layer can be looked at. Column $k$ of $W$ is a picture of 64 weights: purple pixels speak for digit $k$, orange ones
-# against it.
+# A single layer can be looked at. Column $k$ of $W$ is a picture of 64 weights: purple pixels speak for digit $k$,
+# orange ones against it.
 
 # %%
 # alt: Ten small pictures, the weights of the ten output units as 8 by 8 pixels. Purple marks pixels that speak for the
@@ -319,33 +322,35 @@ assert W[:, 0].reshape(8, 8)[3:5, 3:5].mean() < 0 < W[:, 0].reshape(8, 8)[2:6, 2
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 3.1** Someone applies the softmax to the output of a softmax ("to be safe"). What is the smallest loss that
-# > such a classifier with $K = 10$ can reach, however sure it is?
+# > **Exercise 3.1** Someone applies the softmax to the output of a softmax ("to be safe"). What is the smallest loss
+# > that such a classifier with $K = 10$ can reach, however sure it is?
 #
 # <details><summary>Answer</summary>
 #
-# The best first output is $(1, 0, \dots, 0)$, and its softmax has $e / (e + 9)$ at the right class. The loss cannot fall below
-# $\ln\big((e + 9)/e\big) = 1.461$. It still trains, and the accuracy may even be good: the bug shows only in the loss.
+# The best first output is $(1, 0, \dots, 0)$, and its softmax has $e / (e + 9)$ at the right class. The loss cannot
+# fall below $\ln\big((e + 9)/e\big) = 1.461$. It still trains, and the accuracy may even be good: the bug shows only
+# in the loss.
 #
 # </details>
 #
-# > **Exercise 3.2** Derive the Jacobian of the softmax, $\partial P_k / \partial z_j = P_k (1[k = j] - P_j)$, and obtain $P - Y$ from it and
-# > from $\partial \ell / \partial P_k = -Y_k / P_k$.
+# > **Exercise 3.2** Derive the Jacobian of the softmax, $\partial P_k / \partial z_j = P_k (1[k = j] - P_j)$, and
+# > obtain $P - Y$ from it and from $\partial \ell / \partial P_k = -Y_k / P_k$.
 #
 # <details><summary>Answer</summary>
 #
-# $P_k = e^{z_k}/S$. The quotient rule gives $\big(1[k = j]\, e^{z_k} S - e^{z_k} e^{z_j}\big)/S^2 = P_k\,1[k=j] - P_k P_j$. Then $\sum_k (-Y_k/P_k)\, P_k
-# (1[k = j] - P_j) = -Y_j + P_j \sum_k Y_k = P_j - Y_j$.
+# $P_k = e^{z_k}/S$. The quotient rule gives
+# $\big(1[k = j]\, e^{z_k} S - e^{z_k} e^{z_j}\big)/S^2 = P_k\,1[k=j] - P_k P_j$. Then
+# $\sum_k (-Y_k/P_k)\, P_k (1[k = j] - P_j) = -Y_j + P_j \sum_k Y_k = P_j - Y_j$.
 #
 # </details>
 #
-# > **Exercise 3.3** The cross-entropy stops falling at 0.83 for a net with dropout on its *logits*. Can that be? (A full answer is
-# > in Tutorial 14.)
+# > **Exercise 3.3** The cross-entropy stops falling at 0.83 for a net with dropout on its *logits*. Can that be? (A
+# > full answer is in Tutorial 14.)
 #
 # <details><summary>Answer</summary>
 #
-# Yes. If the logit of the right class is dropped with probability one half, the net cannot be sure of it, however large
-# the logit is. Dropout belongs on activations, never on logits.
+# Yes. If the logit of the right class is dropped with probability one half, the net cannot be sure of it, however
+# large the logit is. Dropout belongs on activations, never on logits.
 #
 # </details>
 

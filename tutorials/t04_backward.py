@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Tutorial 4: Derive the backward pass, line by line
 #
-# **What you will do.** Go through a two-layer network backwards, with both masks in it, derive every gradient, write it as one
-# line of NumPy, and hold each line against a numeric derivative that is exact to the last digit.
+# **What you will do.** Go through a two-layer network backwards, with both masks in it, derive every gradient, write
+# it as one line of NumPy, and hold each line against a numeric derivative that is exact to the last digit.
 #
-# **What you will learn.** A way to derive gradients of matrix expressions without indices; why each mask appears again on
-# the way back, in the same place; and seven mistakes, what each looks like, and why most of them still train.
+# **What you will learn.** A way to derive gradients of matrix expressions without indices; why each mask appears
+# again on the way back, in the same place; and seven mistakes, what each looks like, and why most of them still
+# train.
 #
 # **What you will need.** Tutorials 2 and 3, the chain rule. A few seconds.
 
@@ -32,17 +33,20 @@ rng = np.random.default_rng(4)
 # %% [markdown]
 # ## What a gradient is, and its shape
 #
-# $L$ is one number, the loss. For any array $A$ on the way to it, $dA$ means $\partial L / \partial A$: **the array of the same shape as $A$
-# whose entry says how fast $L$ grows when that entry of $A$ grows.** Same shape: if yours has another one, it is wrong.
+# $L$ is one number, the loss. For any array $A$ on the way to it, $dA$ means $\partial L / \partial A$: **the array
+# of the same shape as $A$ whose entry says how fast $L$ grows when that entry of $A$ grows.** Same shape: if yours
+# has another one, it is wrong.
 #
-# All of it follows from one reading of this definition. If $A$ moves by a small $\delta A$ and nothing else does, $L$ moves by
+# All of it follows from one reading of this definition. If $A$ moves by a small $\delta A$ and nothing else does, $L$
+# moves by
 #
 # $$
 # \delta L = \sum_{ij} dA_{ij}\, \delta A_{ij} = \langle dA, \delta A \rangle .
 # $$
 #
-# So: compute how $Z$ moves when its ingredients move, put it into $\langle dZ, \delta Z \rangle$, and shuffle until $\delta A$ stands alone on the
-# right. What stands on the left is $dA$. The shuffling needs three rules, each a line of sums:
+# So: compute how $Z$ moves when its ingredients move, put it into $\langle dZ, \delta Z \rangle$, and shuffle until
+# $\delta A$ stands alone on the right. What stands on the left is $dA$. The shuffling needs three rules, each a line
+# of sums:
 #
 # | rule | because |
 # |---|---|
@@ -62,8 +66,8 @@ assert abs((A * (E * A)).sum() - ((A * E) * A).sum()) < 1e-13
 # %% [markdown]
 # ## The way forward
 #
-# Two masked layers and the loss. Every line carries its shapes; `D` is the unit mask on the hidden layer, `M1` and `M2` are
-# the weight masks. All sizes differ.
+# Two masked layers and the loss. Every line carries its shapes; `D` is the unit mask on the hidden layer, `M1` and
+# `M2` are the weight masks. All sizes differ.
 
 # %%
 N, d0, d1, K, q = 11, 5, 7, 3, 0.8
@@ -95,10 +99,10 @@ print(f"loss {loss:.6f}")
 # %% [markdown]
 # ## A judge
 #
-# To check each line we need the true gradient. The *complex step* gives it: add $i \cdot 10^{-30}$ to one entry, run the same code
-# with complex numbers, and the imaginary part of the loss, divided by $10^{-30}$, is the derivative, to all 16 digits. Why it
-# works, and what it asks of the code (`.real` above is part of that), is the subject of Tutorial 5. The masks are fixed
-# arrays, so they do not disturb it.
+# To check each line we need the true gradient. The *complex step* gives it: add $i \cdot 10^{-30}$ to one entry, run
+# the same code with complex numbers, and the imaginary part of the loss, divided by $10^{-30}$, is the derivative, to
+# all 16 digits. Why it works, and what it asks of the code (`.real` above is part of that), is the subject of
+# Tutorial 5. The masks are fixed arrays, so they do not disturb it.
 
 
 # %%
@@ -125,8 +129,9 @@ Y = np.eye(K)[labels]  # (N, K)
 dZ2 = (np.exp(log_P) - Y) / N  # (N, K)
 
 # %% [markdown]
-# **Step 2, the second layer.** It reads $Z_2 = \tilde H_1 \tilde W_2 + \mathbf{1} b_2$ with $\tilde H_1 = D \odot H_1 / q$, $\tilde W_2 = M_2 \odot W_2$ and a column $\mathbf 1$ of
-# $N$ ones, which copies the bias into each row. Move all three ingredients (products of two small moves are dropped):
+# **Step 2, the second layer.** It reads $Z_2 = \tilde H_1 \tilde W_2 + \mathbf{1} b_2$ with
+# $\tilde H_1 = D \odot H_1 / q$, $\tilde W_2 = M_2 \odot W_2$ and a column $\mathbf 1$ of $N$ ones, which copies the
+# bias into each row. Move all three ingredients (products of two small moves are dropped):
 #
 # $$
 # \delta Z_2 = \delta\tilde H_1\, \tilde W_2 + \tilde H_1\, \delta\tilde W_2 + \mathbf 1\, \delta b_2 .
@@ -138,7 +143,8 @@ dZ2 = (np.exp(log_P) - Y) / N  # (N, K)
 # \delta L = \langle \underbrace{dZ_2\, \tilde W_2^\top}_{(N,K)(K,d_1)}, \delta\tilde H_1 \rangle + \langle \underbrace{\tilde H_1^\top dZ_2}_{(d_1,N)(N,K)}, \delta\tilde W_2 \rangle + \langle \underbrace{\mathbf 1^\top dZ_2}_{(1,N)(N,K)}, \delta b_2 \rangle .
 # $$
 #
-# Three gradients can be read off, for any masked layer with input $\tilde H$ and output $Z$. The first is for what went in:
+# Three gradients can be read off, for any masked layer with input $\tilde H$ and output $Z$. The first is for what
+# went in:
 #
 # $$
 # d\tilde H = dZ\, (M \odot W)^\top \in \mathbb{R}^{N \times d_{in}} . \tag{B6}
@@ -150,8 +156,9 @@ dZ2 = (np.exp(log_P) - Y) / N  # (N, K)
 # G = \frac{\partial L}{\partial \tilde W} = \tilde H^\top dZ \in \mathbb{R}^{d_{in} \times d_{out}} . \tag{B22}
 # $$
 #
-# And one step further: $\tilde W = M \odot W$, so $\delta\tilde W = M \odot \delta W$, and the third rule moves the mask over to the other side:
-# $\langle G, M \odot \delta W \rangle = \langle M \odot G, \delta W \rangle$. The mask of the forward pass comes back in the gradient:
+# And one step further: $\tilde W = M \odot W$, so $\delta\tilde W = M \odot \delta W$, and the third rule moves the
+# mask over to the other side: $\langle G, M \odot \delta W \rangle = \langle M \odot G, \delta W \rangle$. The mask
+# of the forward pass comes back in the gradient:
 #
 # $$
 # dW = M \odot (\tilde H^\top dZ) \in \mathbb{R}^{d_{in} \times d_{out}}, \qquad db = \mathbf 1^\top dZ \in \mathbb{R}^{d_{out}} . \tag{B5}
@@ -170,20 +177,22 @@ assert np.allclose(dW2, truth["W2"], rtol=0, atol=1e-12)
 assert np.allclose(db2, truth["b2"], rtol=0, atol=1e-12)
 
 # %% [markdown]
-# **Step 3, through dropout.** $\tilde H_1 = D \odot H_1 / q$ gives $\delta\tilde H_1 = D \odot \delta H_1 / q$, and the third rule again moves the mask across:
-# $dH_1 = D \odot d\tilde H_1 / q$. This is Equation (B3): the same mask and the same scale as on the way forward. A unit that was
-# not there has no share in the mistake.
+# **Step 3, through dropout.** $\tilde H_1 = D \odot H_1 / q$ gives $\delta\tilde H_1 = D \odot \delta H_1 / q$, and
+# the third rule again moves the mask across: $dH_1 = D \odot d\tilde H_1 / q$. This is Equation (B3): the same mask
+# and the same scale as on the way forward. A unit that was not there has no share in the mistake.
 #
-# **Step 4, through the activation.** $H_1 = \phi(Z_1)$ entry by entry, so $\delta H_1 = \phi'(Z_1) \odot \delta Z_1$, and once more:
+# **Step 4, through the activation.** $H_1 = \phi(Z_1)$ entry by entry, so $\delta H_1 = \phi'(Z_1) \odot \delta Z_1$,
+# and once more:
 #
 # $$
 # dZ = \phi'(Z) \odot dH' \in \mathbb{R}^{N \times d_{out}} . \tag{B4}
 # $$
 #
-# For ReLU $\phi'(Z)$ is itself a mask: 1 where $Z > 0$, else 0. It is made by the data instead of by chance or by pruning, and it
-# acts in the same way.
+# For ReLU $\phi'(Z)$ is itself a mask: 1 where $Z > 0$, else 0. It is made by the data instead of by chance or by
+# pruning, and it acts in the same way.
 #
-# **Step 5, the first layer.** The equations of step 2 again. Nobody needs $dX$ in a training; we compute it to check it.
+# **Step 5, the first layer.** The equations of step 2 again. Nobody needs $dX$ in a training; we compute it to check
+# it.
 
 # %%
 dH1 = D * dH1_kept / q  # (N, d1)
@@ -197,11 +206,11 @@ for name, gradient in (("W1", dW1), ("b1", db1), ("X", dX)):
     assert np.allclose(gradient, truth[name], rtol=0, atol=1e-12)
 
 # %% [markdown]
-# That is the whole of back-propagation: seven lines, and each is the mirror image of a line of the forward pass. Three
-# masks stand in them (pruning, dropout, ReLU), and each returns in the gradient exactly where it was.
+# That is the whole of back-propagation: seven lines, and each is the mirror image of a line of the forward pass.
+# Three masks stand in them (pruning, dropout, ReLU), and each returns in the gradient exactly where it was.
 #
-# The library has the same lines, as a forward and backward pair for each layer. What the backward pass needs travels in a
-# *cache*, so no other mask can come in between:
+# The library has the same lines, as a forward and backward pair for each layer. What the backward pass needs travels
+# in a *cache*, so no other mask can come in between:
 
 # %%
 z1, cache1 = linear_forward(X, W1, b1, weight_mask=M1)
@@ -226,9 +235,9 @@ print("numpynet's layers and its MLP give the same arrays")
 # %% [markdown]
 # ## What a pruned weight would like
 #
-# $dW$ is exactly 0 where the mask is. The dense gradient $G$ is not: it says how much the loss would change if the pruned weight
-# came back to life. This is not waste. Scores like SNIP and methods that regrow connections read it (Tutorial 15), and an
-# optimizer that is handed $G$ instead of $dW$ revives the dead (Tutorial 11).
+# $dW$ is exactly 0 where the mask is. The dense gradient $G$ is not: it says how much the loss would change if the
+# pruned weight came back to life. This is not waste. Scores like SNIP and methods that regrow connections read it
+# (Tutorial 15), and an optimizer that is handed $G$ instead of $dW$ revives the dead (Tutorial 11).
 
 # %%
 # alt: Three maps of 7 by 3 cells: the weight mask of the second layer, the dense gradient G, which has colour also where
@@ -254,9 +263,9 @@ assert abs(G2[M2 == 0]).max() > 1e-3  # and there they are
 # %% [markdown]
 # ## One example at a time
 #
-# A matrix product is a sum of outer products. $\tilde H^\top dZ$ adds up, over the examples, the column of what went in times the row
-# of what comes back. So every single example asks for a change of rank one, and the gradient is their sum. A loop that
-# *overwrites* instead of adding keeps the last example only: a favourite mistake.
+# A matrix product is a sum of outer products. $\tilde H^\top dZ$ adds up, over the examples, the column of what went
+# in times the row of what comes back. So every single example asks for a change of rank one, and the gradient is
+# their sum. A loop that *overwrites* instead of adding keeps the last example only: a favourite mistake.
 
 # %%
 outer_products = H1_kept[:, :, None] * dZ2[:, None, :]  # (N, d1, 1) * (N, 1, K) -> (N, d1, K)
@@ -267,8 +276,9 @@ assert max(np.linalg.matrix_rank(share) for share in outer_products) <= 1
 # %% [markdown]
 # ## Seven mistakes
 #
-# Each of these has been seen in published code. For each we print which gradients are wrong, and the cosine between the wrong and the right gradient of *all* parameters. A positive cosine means
-# that a step along the wrong gradient still goes downhill: this is why "it trains" proves nothing.
+# Each of these has been seen in published code. For each we print which gradients are wrong, and the cosine between
+# the wrong and the right gradient of *all* parameters. A positive cosine means that a step along the wrong gradient
+# still goes downhill: this is why "it trains" proves nothing.
 
 
 # %%
@@ -318,9 +328,9 @@ ax.invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# Look again at the list of what is wrong. The unmasked $W_2$ spares $dW_2$ and $db_2$ and spoils everything in front of it. A mistake is
-# not always seen where it is made: **the layer where it sits may look right**. This is why a gradient check goes layer by layer, from the
-# loss backwards (Tutorial 16).
+# Look again at the list of what is wrong. The unmasked $W_2$ spares $dW_2$ and $db_2$ and spoils everything in front
+# of it. A mistake is not always seen where it is made: **the layer where it sits may look right**. This is why a
+# gradient check goes layer by layer, from the loss backwards (Tutorial 16).
 #
 # **The square trap.** In a layer with $d_{in} = d_{out}$ a forgotten transpose raises nothing:
 
@@ -334,30 +344,34 @@ assert with_transpose.shape == without.shape and abs(with_transpose - without).m
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 4.1** Derive (B5) with indices: write $Z_{nj} = \sum_i \tilde H_{ni} M_{ij} W_{ij} + b_j$ and compute $\partial L / \partial W_{ij} = \sum_n dZ_{nj}\, \partial Z_{nj} / \partial W_{ij}$.
+# > **Exercise 4.1** Derive Equation (B5) with indices: write $Z_{nj} = \sum_i \tilde H_{ni} M_{ij} W_{ij} + b_j$ and
+# > compute $\partial L / \partial W_{ij} = \sum_n dZ_{nj}\, \partial Z_{nj} / \partial W_{ij}$.
 #
 # <details><summary>Answer</summary>
 #
-# $\partial Z_{nj} / \partial W_{ij} = \tilde H_{ni} M_{ij}$, and other columns of $Z$ do not contain $W_{ij}$. So $\partial L / \partial W_{ij} = M_{ij} \sum_n \tilde H_{ni}\, dZ_{nj}$,
-# which is entry $(i, j)$ of $M \odot (\tilde H^\top dZ)$.
+# $\partial Z_{nj} / \partial W_{ij} = \tilde H_{ni} M_{ij}$, and other columns of $Z$ do not contain $W_{ij}$. So
+# $\partial L / \partial W_{ij} = M_{ij} \sum_n \tilde H_{ni}\, dZ_{nj}$, which is entry $(i, j)$ of
+# $M \odot (\tilde H^\top dZ)$.
 #
 # </details>
 #
-# > **Exercise 4.2** Add weight decay, $\frac{\lambda}{2} \lVert M \odot W \rVert^2$, to the loss. What is added to $dW$, and why must the mask stand in it?
+# > **Exercise 4.2** Add weight decay, $\frac{\lambda}{2} \lVert M \odot W \rVert^2$, to the loss. What is added to
+# > $dW$, and why must the mask stand in it?
 #
 # <details><summary>Answer</summary>
 #
-# $\lambda\, M \odot W$ (the mask squared is the mask). Without the mask, $\lambda W$ moves weights that do not exist: the layer does not
-# notice, but the weights are no longer what they were when one wants them back.
+# $\lambda\, M \odot W$ (the mask squared is the mask). Without the mask, $\lambda W$ moves weights that do not exist:
+# the layer does not notice, but the weights are no longer what they were when one wants them back.
 #
 # </details>
 #
-# > **Exercise 4.3** Which of the seven mistakes would a check with $q = 1$ and no pruning find? Which with $q = 0.5$ only?
+# > **Exercise 4.3** Which of the seven mistakes would a check with $q = 1$ and no pruning find? Which with $q = 0.5$
+# > only?
 #
 # <details><summary>Answer</summary>
 #
-# With $q = 1$ and masks of ones only "1/N missing", "bias: mean for sum" and the gate: the other four are the right formula then. With
-# $q = 0.5$ all seven; what hides at 0.5 is a keep probability swapped with the drop probability.
+# With $q = 1$ and masks of ones only "1/N missing", "bias: mean for sum" and the gate: the other four are the right
+# formula then. With $q = 0.5$ all seven; what hides at 0.5 is a keep probability swapped with the drop probability.
 #
 # </details>
 
@@ -376,5 +390,5 @@ for index in ((0, 0), (3, 1), (6, 2)):  # ... against central differences of the
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 5 explains the judge of this page, and what to do where it cannot be used. Impatient readers train a network
-# first (Tutorial 6); but then they have to believe that its gradients are right.
+# Tutorial 5 explains the judge of this page, and what to do where it cannot be used. Impatient readers train a
+# network first (Tutorial 6); but then they have to believe that its gradients are right.

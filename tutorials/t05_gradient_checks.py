@@ -1,16 +1,17 @@
 # %% [markdown]
 # # Tutorial 5: Check a gradient so that it cannot lie
 #
-# **What you will do.** Measure four ways to compute a derivative numerically, find out how exact each can be, and then try to
-# fool a gradient check in every way that has worked on others.
+# **What you will do.** Measure four ways to compute a derivative numerically, find out how exact each can be, and
+# then try to fool a gradient check in every way that has worked on others.
 #
-# **What you will learn.** Why the step $10^{-5}$ of the textbooks is about right for one method and why another needs no choice at
-# all; what to hold a layer against (random directions, never ones); and what no gradient check can see.
+# **What you will learn.** Why the step $10^{-5}$ of the textbooks is about right for one method and why another needs
+# no choice at all; what to hold a layer against (random directions, never ones); and what no gradient check can see.
 #
 # **What you will need.** Tutorials 2 to 4; the Taylor series. About five seconds.
 
 # %%
 import itertools
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,8 +42,8 @@ plt.rcParams.update(STYLE)
 rng = np.random.default_rng(5)
 
 # %% [markdown]
-# The patient: a network with both masks and the activation tanh (which has no corners), its loss as a function of *one
-# vector* $\theta$, and the gradient of Tutorial 4.
+# The patient: a network with both masks and the activation tanh (which has no corners), its loss as a function of
+# *one vector* $\theta$, and the gradient of Tutorial 4.
 
 # %%
 net = MLP((4, 6, 5, 3), activation=tanh, keep_prob=0.7)
@@ -73,35 +74,37 @@ analytic = gradient_of(vector)
 print(f"{vector.size} parameters, loss {loss_of(vector)[0]:.6f}")
 
 # %% [markdown]
-# **Masks are arguments.** Because they are fixed arrays, the loss is an ordinary function: the same $\theta$ gives the same
-# number. A layer that draws its mask inside has no derivative to check. Many courses therefore advise to switch dropout off
-# for the check, which leaves exactly the code unchecked in which mistakes are made.
+# **Masks are arguments.** Because they are fixed arrays, the loss is an ordinary function: the same $\theta$ gives
+# the same number. A layer that draws its mask inside has no derivative to check. Many courses therefore advise to
+# switch dropout off for the check, which leaves exactly the code unchecked in which mistakes are made.
 #
 # ## Differences, and the U-shaped curve
 #
-# Along one parameter $f(x + h) = f(x) + h f'(x) + \frac{h^2}{2} f''(x) + \frac{h^3}{6} f'''(x) + \dots$ So the *forward difference*
-# $\big(f(x+h) - f(x)\big)/h$ is off by $\frac h2 f''$, and in the *central difference* the even terms cancel:
+# Along one parameter $f(x + h) = f(x) + h f'(x) + \frac{h^2}{2} f''(x) + \frac{h^3}{6} f'''(x) + \dots$ So the
+# *forward difference* $\big(f(x+h) - f(x)\big)/h$ is off by $\frac h2 f''$, and in the *central difference* the even
+# terms cancel:
 #
 # $$
 # \frac{f(x + h) - f(x - h)}{2h} = f'(x) + \underbrace{\tfrac{h^2}{6} f'''(x) + \dots}_{\text{truncation}} + \underbrace{O(\varepsilon / h)}_{\text{rounding}}, \qquad \varepsilon \approx 2.2 \cdot 10^{-16} . \tag{B26}
 # $$
 #
-# The second error is the catch. $f$ is known to 16 digits; the two values agree in most of them, and the subtraction leaves the
-# rest. A smaller $h$ makes the first error smaller and the second larger. For the sum $h^2 + \varepsilon/h$ the best $h$ is near
-# $\varepsilon^{1/3} \approx 6 \cdot 10^{-6}$ (set the derivative $2h - \varepsilon/h^2$ to 0), and no more than about 10 or 11 digits can be had. For the
-# forward difference the best is near $\varepsilon^{1/2}$, with 8 digits.
+# The second error is the catch. $f$ is known to 16 digits; the two values agree in most of them, and the subtraction
+# leaves the rest. A smaller $h$ makes the first error smaller and the second larger. For the sum
+# $h^2 + \varepsilon/h$ the best $h$ is near $\varepsilon^{1/3} \approx 6 \cdot 10^{-6}$ (set the derivative
+# $2h - \varepsilon/h^2$ to 0), and no more than about 10 or 11 digits can be had. For the forward difference the best
+# is near $\varepsilon^{1/2}$, with 8 digits.
 #
 # ## No subtraction, no rounding: the complex step
 #
-# Go a step in the *imaginary* direction: $f(x + ih) = f(x) + ih f'(x) - \frac{h^2}{2} f''(x) - \dots$ The derivative is the only large imaginary
-# term:
+# Go a step in the *imaginary* direction: $f(x + ih) = f(x) + ih f'(x) - \frac{h^2}{2} f''(x) - \dots$ The derivative
+# is the only large imaginary term:
 #
 # $$
 # \frac{\mathrm{Im}\, f(x + ih)}{h} = f'(x) + O(h^2) . \tag{B7}
 # $$
 #
-# Nothing is subtracted, so nothing cancels, and $h$ may be as small as one likes. With $h = 10^{-30}$ the truncation error is $10^{-60}$. The code
-# of the network runs as it stands, on complex numbers.
+# Nothing is subtracted, so nothing cancels, and $h$ may be as small as one likes. With $h = 10^{-30}$ the truncation
+# error is $10^{-60}$. The code of the network runs as it stands, on complex numbers.
 
 
 # %%
@@ -144,8 +147,9 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# **Pitfall: float32.** There $\varepsilon \approx 10^{-7}$, and the whole U moves up: the same check with `float32` arrays cannot tell a wrong
-# gradient from rounding. Checks run in `float64`, always, even for code that trains in `float32`.
+# **Pitfall: float32.** There $\varepsilon \approx 10^{-7}$, and the whole U moves up: the same check with `float32`
+# arrays cannot tell a wrong gradient from rounding. Checks run in `float64`, always, even for code that trains in
+# `float32`.
 
 # %%
 vector32 = vector.astype(np.float32)
@@ -163,8 +167,9 @@ assert min(errors32) > 1e-6  # five digits are the best that can be had
 # %% [markdown]
 # ## What complex numbers ask of the code
 #
-# The complex step needs operations that continue into the complex plane. `np.abs` does not: it returns the length, a real number, and the
-# derivative is gone, **without an error**. So do `np.conj`, norms and variances; `np.sign(z) * z` is wrong in yet another way.
+# The complex step needs operations that continue into the complex plane. `np.abs` does not: it returns the length, a
+# real number, and the derivative is gone, **without an error**. So do `np.conj`, norms and variances;
+# `np.sign(z) * z` is wrong in yet another way.
 
 # %%
 point = np.array([1.5, -2.0])
@@ -176,13 +181,13 @@ assert np.array_equal(lost, [0.0, 0.0])
 assert np.allclose(mended, true_slope, rtol=0, atol=1e-15)
 
 # %% [markdown]
-# The guard: compare a few entries with a central difference. Two methods with different weaknesses do not fail together.
-# The library's `numeric_gradient` does this every time and says why it went back to differences.
+# The guard: compare a few entries with a central difference. Two methods with different weaknesses do not fail
+# together. The library's `numeric_gradient` does this every time and says why it went back to differences.
 #
-# **Corners.** At $z = 0$ ReLU has no slope; we have chosen 0. A central difference straddles the corner and reports one half, which is
-# right for neither side. That is not rare: a zero bias and a fully masked row of inputs give exactly $z = 0$.
-# And `z > 0` compares complex numbers by their real part *and then by the imaginary one*, so a careless gate opens at $0 + ih$. The
-# gates of numpynet ask `z.real > 0`.
+# **Corners.** At $z = 0$ ReLU has no slope; we have chosen 0. A central difference straddles the corner and reports
+# one half, which is right for neither side. That is not rare: a zero bias and a fully masked row of inputs give
+# exactly $z = 0$. And `z > 0` compares complex numbers by their real part *and then by the imaginary one*, so a
+# careless gate opens at $0 + ih$. The gates of numpynet ask `z.real > 0`.
 
 # %%
 zero = np.zeros(1)
@@ -195,9 +200,10 @@ assert (central, careless, careful) == (0.5, 1.0, 0.0)
 # %% [markdown]
 # ## One layer at a time, with a random upstream gradient
 #
-# A layer with output $y$ is checked through a number, $L = \langle dy, y \rangle$ with a fixed array $dy$; its gradients are what the backward pass
-# returns for this $dy$. **Pitfall: $dy$ of ones**, the choice of many test suites. The outputs of a softmax add up to 1, whatever goes
-# in, so with ones $L$ is constant and its true gradient is 0. A backward pass that returns *nothing but zeros* passes.
+# A layer with output $y$ is checked through a number, $L = \langle dy, y \rangle$ with a fixed array $dy$; its
+# gradients are what the backward pass returns for this $dy$. **Pitfall: $dy$ of ones**, the choice of many test
+# suites. The outputs of a softmax add up to 1, whatever goes in, so with ones $L$ is constant and its true gradient
+# is 0. A backward pass that returns *nothing but zeros* passes.
 
 
 # %%
@@ -217,16 +223,17 @@ for dy, name in ((np.ones((5, 3)), "ones"), (rng.standard_normal((5, 3)), "rando
 # %% [markdown]
 # ## One direction instead of a million entries
 #
-# An entry costs a run of the network. A layer with a million weights wants another idea: move *all* entries at once along a random
-# direction $v$. With $J$ the matrix of all derivatives of the outputs, $J v = \mathrm{Im} f(x + i h v)/h$ is one run, and
+# An entry costs a run of the network. A layer with a million weights wants another idea: move *all* entries at once
+# along a random direction $v$. With $J$ the matrix of all derivatives of the outputs,
+# $J v = \mathrm{Im} f(x + i h v)/h$ is one run, and
 #
 # $$
 # \langle dy, J v \rangle = \langle J^\top dy, v \rangle
 # $$
 #
-# must hold, where $J^\top dy$ is what the backward pass returns. This is the *adjoint test*. Its strength depends on the numeric side: one
-# entry that is wrong by 1 % changes the right-hand side by about 1 part in $100 \sqrt{N}$. With the tolerances of a check in differences
-# that drowns; with an exact numeric side it does not.
+# must hold, where $J^\top dy$ is what the backward pass returns. This is the *adjoint test*. Its strength depends on
+# the numeric side: one entry that is wrong by 1 % changes the right-hand side by about 1 part in $100 \sqrt{N}$. With
+# the tolerances of a check in differences that drowns; with an exact numeric side it does not.
 
 # %%
 trials, caught = 1000, {}
@@ -251,9 +258,10 @@ assert report.passed
 # %% [markdown]
 # ## The judge must be judged
 #
-# **Relative error** $|a - n| / (|a| + |n|)$, entry by entry, is the most printed number and a poor judge. A right gradient of size $10^{-12}$
-# with the unavoidable error $10^{-11}$ of a central difference has a relative error near 1, and a pruned entry has 0/0. One tolerance for the
-# whole array, in units of its largest entry, does not have these moods.
+# **Relative error** $|a - n| / (|a| + |n|)$, entry by entry, is the most printed number and a poor judge. A right
+# gradient of size $10^{-12}$ with the unavoidable error $10^{-11}$ of a central difference has a relative error near
+# 1, and a pruned entry has 0/0. One tolerance for the whole array, in units of its largest entry, does not have these
+# moods.
 
 # %%
 numeric = central_difference(real_loss, vector)
@@ -268,8 +276,9 @@ noisy = small + 1e-11 * rng.standard_normal(small.size)  # what a central differ
 assert np.median(np.abs(noisy - small) / (np.abs(noisy) + np.abs(small))) > 0.1
 
 # %% [markdown]
-# **A checker that accepts everything** is the commonest failure of all. So plant mistakes and demand that they be found: the gradient is off
-# by one part in a million, in one entry. The complex step finds it; a central difference at its best may not.
+# **A checker that accepts everything** is the commonest failure of all. So plant mistakes and demand that they be
+# found: the gradient is off by one part in a million, in one entry. The complex step finds it; a central difference
+# at its best may not.
 
 # %%
 entry = int(np.argmax(abs(analytic)))
@@ -290,7 +299,8 @@ print(f"off by {abs(planted - exact).max():.0e}, tolerance {tolerance:.0e}: caug
 # \big| L(\theta + \epsilon v) - L(\theta) - \epsilon \langle dL, v \rangle \big| = O(\epsilon^2) . \tag{B8}
 # $$
 #
-# In a log-log plot that is a line of slope 2. A wrong gradient leaves a term of order $\epsilon$, and the slope falls to 1.
+# In a log-log plot that is a line of slope 2. A wrong gradient leaves a term of order $\epsilon$, and the slope falls
+# to 1.
 
 # %%
 v = rng.standard_normal(vector.size)
@@ -317,8 +327,9 @@ plt.show()
 # %% [markdown]
 # ## Laws: checks for what gradients cannot see
 #
-# **The same mistake in both passes** is invisible: if the forward pass forgets $1/q$ and the backward pass as well, the gradient is the right
-# gradient of the wrong function. Only a law about the *function* finds it: the mean over all masks must be the input.
+# **The same mistake in both passes** is invisible: if the forward pass forgets $1/q$ and the backward pass as well,
+# the gradient is the right gradient of the wrong function. Only a law about the *function* finds it: the mean over
+# all masks must be the input.
 
 
 # %%
@@ -350,14 +361,15 @@ assert abs(chance.sum() - 1) < 1e-15
 assert np.allclose(mean_right, h[0], rtol=0, atol=1e-15) and np.allclose(mean_forgetful, q * h[0], rtol=0, atol=1e-15)
 
 # %% [markdown]
-# Some laws hold for gradients themselves, whatever the numbers. One of many: in a ReLU net without biases, doubling the weights of
-# one layer doubles the output. From this follows, for every layer $l$ and whatever the masks,
+# Some laws hold for gradients themselves, whatever the numbers. One of many: in a ReLU net without biases, doubling
+# the weights of one layer doubles the output. From this follows, for every layer $l$ and whatever the masks,
 #
 # $$
 # \langle W_l, dW_l \rangle = \langle Z_L, dZ_L \rangle . \tag{B9}
 # $$
 #
-# Such laws are *properties*. A property is tested on many random cases, of many shapes, with masks and keep probabilities drawn as well:
+# Such laws are *properties*. A property is tested on many random cases, of many shapes, with masks and keep
+# probabilities drawn as well:
 
 # %%
 for case in range(50):
@@ -377,8 +389,9 @@ for case in range(50):
 print("the law holds in 50 random networks")
 
 # %% [markdown]
-# The library Hypothesis does this with more cunning: it searches for a failing case and then makes it as small as it can. numpynet's own
-# tests use it, and so does `numpynet check`, which puts all of this page into one command and names the mistake:
+# The library Hypothesis does this with more cunning: it searches for a failing case and then makes it as small as it
+# can. numpynet's own tests use it, and so does `numpynet check`, which puts all of this page into one command and
+# names the mistake:
 
 
 # %%
@@ -388,15 +401,16 @@ def my_backward(dy, cache, *, need_dx=True, out=None):
 
 
 report = check_pair(linear_pair(linear_forward, my_backward))
-print(report.text())
+for line in report.text().splitlines():
+    print(textwrap.fill(line, 100, subsequent_indent="      "))
 assert not report.passed and report.cause == "9"
 assert check_pair(linear_pair(linear_forward, linear_backward)).passed
 
 # %% [markdown]
 # ## A present: second derivatives
 #
-# The backward pass runs on complex numbers as well. So the derivative of the *gradient* along $v$, which is the Hessian matrix times $v$,
-# costs one more run, and no matrix is ever formed:
+# The backward pass runs on complex numbers as well. So the derivative of the *gradient* along $v$, which is the
+# Hessian matrix times $v$, costs one more run, and no matrix is ever formed:
 #
 # $$
 # H v = \frac{\mathrm{Im}\, \nabla L(\theta + i h v)}{h} . \tag{B25}
@@ -413,31 +427,34 @@ assert np.array_equal(Hv, hessian_vector_product(gradient_of, vector, v))
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 5.1** Find the best step of the forward difference and of Richardson's $\big(4 D(h/2) - D(h)\big)/3$, whose truncation error is of order
-# > $h^4$, from their two errors.
+# > **Exercise 5.1** Find the best step of the forward difference and of Richardson's $\big(4 D(h/2) - D(h)\big)/3$,
+# > whose truncation error is of order $h^4$, from their two errors.
 #
 # <details><summary>Answer</summary>
 #
-# $h + \varepsilon/h$ is smallest at $h = \varepsilon^{1/2} \approx 1.5 \cdot 10^{-8}$, with an error of that size. $h^4 + \varepsilon/h$ is smallest near $\varepsilon^{1/5} \approx 7 \cdot 10^{-4}$, with an
-# error near $\varepsilon^{4/5} \approx 3 \cdot 10^{-13}$. Compare the minima of the first figure.
+# $h + \varepsilon/h$ is smallest at $h = \varepsilon^{1/2} \approx 1.5 \cdot 10^{-8}$, with an error of that size.
+# $h^4 + \varepsilon/h$ is smallest near $\varepsilon^{1/5} \approx 7 \cdot 10^{-4}$, with an error near
+# $\varepsilon^{4/5} \approx 3 \cdot 10^{-13}$. Compare the minima of the first figure.
 #
 # </details>
 #
-# > **Exercise 5.2** Run the complex step through `np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))`, a stable softplus. What comes out, and what should?
+# > **Exercise 5.2** Run the complex step through `np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))`, a stable
+# > softplus. What comes out, and what should?
 #
 # <details><summary>Answer</summary>
 #
-# Its derivative is the sigmoid of $z$. With `np.abs` on the path only the slope of the first term survives: 1 for positive $z$, 0 for negative. The dtype
-# stays complex, so nothing warns. Choose the branch by `z.real` instead.
+# Its derivative is the sigmoid of $z$. With `np.abs` on the path only the slope of the first term survives: 1 for
+# positive $z$, 0 for negative. The dtype stays complex, so nothing warns. Choose the branch by `z.real` instead.
 #
 # </details>
 #
-# > **Exercise 5.3** A network has dropout that draws its mask inside. How large are the numbers of a central difference with $h = 10^{-6}$?
+# > **Exercise 5.3** A network has dropout that draws its mask inside. How large are the numbers of a central
+# > difference with $h = 10^{-6}$?
 #
 # <details><summary>Answer</summary>
 #
-# The two runs use different masks, so their difference is of the size of the loss itself, and divided by $2h$ it is of order $10^5$ to $10^6$. Huge
-# numbers, different in every run, are the signature of a mask that is drawn anew.
+# The two runs use different masks, so their difference is of the size of the loss itself, and divided by $2h$ it is
+# of order $10^5$ to $10^6$. Huge numbers, different in every run, are the signature of a mask that is drawn anew.
 #
 # </details>
 
@@ -450,4 +467,5 @@ assert 1e-8 < eps**0.5 < 2e-8 and 5e-4 < eps**0.2 < 1e-3
 # %% [markdown]
 # ## What to read next
 #
-# With gradients that can be trusted, Tutorial 6 trains. Tutorial 16 comes back to the report and makes a game of it: find the bug.
+# With gradients that can be trusted, Tutorial 6 trains. Tutorial 16 comes back to the report and makes a game of it:
+# find the bug.

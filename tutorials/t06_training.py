@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Tutorial 6: Train a network, and watch it overfit
 #
-# **What you will do.** Write stochastic gradient descent, momentum and Adam in one line each, write the training loop, train on
-# handwritten digits, and then drive a network into learning its training set by heart.
+# **What you will do.** Write stochastic gradient descent, momentum and Adam in one line each, write the training
+# loop, train on handwritten digits, and then drive a network into learning its training set by heart.
 #
-# **What you will learn.** What the learning rate may be and why; what each optimizer adds; how to see overfitting, and what early
-# stopping and weight decay do about it.
+# **What you will learn.** What the learning rate may be and why; what each optimizer adds; how to see overfitting,
+# and what early stopping and weight decay do about it.
 #
 # **What you will need.** Tutorials 3 and 4. Under ten seconds.
 
@@ -32,16 +32,18 @@ plt.rcParams.update(STYLE)
 # %% [markdown]
 # ## Downhill
 #
-# The gradient points uphill, so walk against it. With the learning rate $\eta$ (eta, `lr`) and $g_t = \nabla L(\theta_{t-1})$:
+# The gradient points uphill, so walk against it. With the learning rate $\eta$ (eta, `lr`) and
+# $g_t = \nabla L(\theta_{t-1})$:
 #
 # $$
 # \theta_t = \theta_{t-1} - \eta\, g_t \tag{O1}
 # $$
 #
-# How large may $\eta$ be? In one dimension and on a parabola $L = \frac a2 (\theta - c)^2$ the answer is exact. Its gradient is $a (\theta - c)$, so each step
-# multiplies the distance to the minimum by $1 - \eta a$, and $\theta_t - c = (1 - \eta a)^t (\theta_0 - c)$. It shrinks if and only if $0 < \eta < 2/a$.
-# A valley with a steep wall ($a$ large) and a gentle floor ($a$ small) needs a small $\eta$ for the wall and a large one for the floor: that is the whole
-# difficulty.
+# How large may $\eta$ be? In one dimension and on a parabola $L = \frac a2 (\theta - c)^2$ the answer is exact. Its
+# gradient is $a (\theta - c)$, so each step multiplies the distance to the minimum by $1 - \eta a$, and
+# $\theta_t - c = (1 - \eta a)^t (\theta_0 - c)$. It shrinks if and only if $0 < \eta < 2/a$. A valley with a steep
+# wall ($a$ large) and a gentle floor ($a$ small) needs a small $\eta$ for the wall and a large one for the floor:
+# that is the whole difficulty.
 
 # %%
 a, c = np.array([1.0, 25.0]), np.array([0.0, 0.0])  # gentle along the first axis, steep along the second
@@ -63,21 +65,24 @@ for lr in (0.04, 0.079, 0.081):
 # %% [markdown]
 # ## Momentum and Adam
 #
-# **Momentum** remembers. The velocity $v$ is a decaying sum of past gradients; what alternates cancels, what agrees adds up:
+# **Momentum** remembers. The velocity $v$ is a decaying sum of past gradients; what alternates cancels, what agrees
+# adds up:
 #
 # $$
 # v_t = \mu\, v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta\, v_t \tag{O2}
 # $$
 #
-# With a constant gradient $v$ tends to $g / (1 - \mu)$: at $\mu = 0.9$ the steps are ten times as long. **Adam** ("adaptive moments") keeps two means, of the
-# gradient and of its square, and divides one by the root of the other, entry by entry:
+# With a constant gradient $v$ tends to $g / (1 - \mu)$: at $\mu = 0.9$ the steps are ten times as long. **Adam**
+# ("adaptive moments") keeps two means, of the gradient and of its square, and divides one by the root of the other,
+# entry by entry:
 #
 # $$
 # m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \quad s_t = \beta_2 s_{t-1} + (1 - \beta_2) g_t^2, \quad \theta_t = \theta_{t-1} - \eta\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{s_t / (1 - \beta_2^t)} + \epsilon} \tag{O5}
 # $$
 #
-# Both means start from 0 and would be too small at first; the divisions by $1 - \beta^t$ mend that. Multiply all gradients by 1000: Adam's step stays the same
-# (but for $\epsilon$). Its step is about $\eta$ where the gradient keeps its sign, whatever the gradient's size.
+# Both means start from 0 and would be too small at first; the divisions by $1 - \beta^t$ mend that. Multiply all
+# gradients by 1000: Adam's step stays the same (but for $\epsilon$). Its step is about $\eta$ where the gradient
+# keeps its sign, whatever the gradient's size.
 
 
 # %%
@@ -130,7 +135,8 @@ axes[0].set_ylabel("steep direction")
 plt.show()
 
 # %% [markdown]
-# **Pitfall: Adam without the correction.** The first step is then $\eta (1 - \beta_1) / \sqrt{1 - \beta_2} = 3.16\, \eta$ instead of $\eta$. It is an easy line to forget, and
+# **Pitfall: Adam without the correction.** The first step is then
+# $\eta (1 - \beta_1) / \sqrt{1 - \beta_2} = 3.16\, \eta$ instead of $\eta$. It is an easy line to forget, and
 # training goes on, with a jump at the start. Only a step computed by hand shows it.
 
 # %%
@@ -145,8 +151,9 @@ assert np.allclose(abs(uncorrected), 0.1 / np.sqrt(0.001), atol=1e-4)
 # %% [markdown]
 # ## Stochastic: a batch instead of everything
 #
-# The gradient of $N$ examples is the mean of $N$ gradients. A *batch*, a few dozen of them drawn without replacement, gives a good guess for a fraction of
-# the price. After every example has been used once, an *epoch*, one shuffles again. On average over an epoch the guess is right:
+# The gradient of $N$ examples is the mean of $N$ gradients. A *batch*, a few dozen of them drawn without replacement,
+# gives a good guess for a fraction of the price. After every example has been used once, an *epoch*, one shuffles
+# again. On average over an epoch the guess is right:
 
 # %%
 digits = load_digits(dtype=np.float64)
@@ -174,7 +181,8 @@ assert min(cosines) > 0.3
 # %% [markdown]
 # ## The loop
 #
-# This is a whole training. The library's `train` is the same with records, checks and masks; with the same seed it gives the same bits.
+# This is a whole training. The library's `train` is the same with records, checks and masks; with the same seed it
+# gives the same bits.
 
 # %%
 theta, rng = theta_0.copy(), streams(0).batches
@@ -193,7 +201,8 @@ print("our loop and the library's, after 56 steps: equal bits", np.array_equal(t
 assert np.array_equal(theta.vector, state.theta.vector)
 
 # %% [markdown]
-# **Pitfall: forgetting to shuffle.** Data often come sorted by class. Then each batch knows one digit only, and the net runs after whichever came last.
+# **Pitfall: forgetting to shuffle.** Data often come sorted by class. Then each batch knows one digit only, and the
+# net runs after whichever came last.
 
 # %%
 by_class = np.argsort(y, kind="stable")
@@ -212,8 +221,9 @@ assert accuracies["shuffled"] > 0.85 > 0.6 > accuracies["sorted by class"]
 # %% [markdown]
 # ## Three optimizers on the digits
 #
-# Five runs each, trained as one stack: `seed=range(5)`. All start from the same five initial weights and see the same batches. The bands are 95 %
-# intervals of the mean over the runs. The learning rates are sensible ones for each; a fair comparison would tune them.
+# Five runs each, trained as one stack: `seed=range(5)`. All start from the same five initial weights and see the same
+# batches. The bands are 95 % intervals of the mean over the runs. The learning rates are sensible ones for each; a
+# fair comparison would tune them.
 
 # %%
 data = load_digits()  # float32, for speed
@@ -245,8 +255,9 @@ plt.show()
 # %% [markdown]
 # ## Overfitting, made visible
 #
-# Now something unfair: only 300 examples, and 60 of their labels are *wrong on purpose*. A net that understands digits cannot be better than 80 % on them. A net
-# with 17,000 weights has another way: it can learn 300 answers by heart, the wrong ones included.
+# Now something unfair: only 300 examples, and 60 of their labels are *wrong on purpose*. A net that understands
+# digits cannot be better than 80 % on them. A net with 17,000 weights has another way: it can learn 300 answers by
+# heart, the wrong ones included.
 
 # %%
 draw = np.random.default_rng(6)
@@ -280,19 +291,20 @@ assert np.mean(plain[-1].loss["test"]) > 1.5 * np.mean(plain[best].loss["test"])
 assert np.mean(plain[best].accuracy["test"]) > np.mean(plain[-1].accuracy["test"]) + 0.03
 
 # %% [markdown]
-# Training loss: always better. Test loss: better, then worse and worse. **The gap between the two is overfitting**, and the training loss alone does not show
-# it. Two remedies of old:
+# Training loss: always better. Test loss: better, then worse and worse. **The gap between the two is overfitting**,
+# and the training loss alone does not show it. Two remedies of old:
 #
-# * *Early stopping.* Keep the parameters of the step at which the loss on a *validation* set was smallest. (Not the test set: what is used to choose can no
-#   longer be used to judge. Here we look at the test curve only to show where it turns.)
+# * *Early stopping.* Keep the parameters of the step at which the loss on a *validation* set was smallest. (Not the
+#   test set: what is used to choose can no longer be used to judge. Here we look at the test curve only to show where
+#   it turns.)
 # * *Weight decay.* Add to the loss a price for large weights,
 #
 # $$
 # \Omega = \frac{\lambda}{2} \sum_l \lVert M_l \odot W_l \rVert^2, \qquad \text{which adds } \lambda\, M_l \odot W_l \text{ to } dW_l . \tag{B21}
 # $$
 #
-#   Biases pay nothing, and neither do pruned weights. Dropout is the third remedy; Tutorial 9 shows that for a linear net it *is* a weight decay, with a
-#   price of its own for each weight.
+# Biases pay nothing, and neither do pruned weights. Dropout is the third remedy; Tutorial 9 shows that for a linear
+# net it *is* a weight decay, with a price of its own for each weight.
 
 # %%
 _, decayed = overfit(decay=Decay(coupled=0.01))
@@ -333,13 +345,14 @@ plt.show()
 #
 # </details>
 #
-# > **Exercise 6.2** Weight decay and plain SGD: $\theta \leftarrow \theta - \eta (g + \lambda \theta)$. By which factor does a weight shrink in 1000 steps without any
-# > data gradient, for $\eta = 0.1$ and $\lambda = 0.01$?
+# > **Exercise 6.2** Weight decay and plain SGD: $\theta \leftarrow \theta - \eta (g + \lambda \theta)$. By which
+# > factor does a weight shrink in 1000 steps without any data gradient, for $\eta = 0.1$ and $\lambda = 0.01$?
 #
 # <details><summary>Answer</summary>
 #
-# By $(1 - \eta\lambda)^{1000} = 0.999^{1000} = 0.368$, nearly $e^{-1}$. With Adam it is not so: there the size of $\lambda\theta$ cancels, and without a data gradient the weight moves
-# by about $\eta$ per step, whatever $\lambda$ is. AdamW ("decoupled" decay, Equation (O7)) shrinks by the factor instead.
+# By $(1 - \eta\lambda)^{1000} = 0.999^{1000} = 0.368$, nearly $e^{-1}$. With Adam it is not so: there the size of
+# $\lambda\theta$ cancels, and without a data gradient the weight moves by about $\eta$ per step, whatever $\lambda$
+# is. AdamW ("decoupled" decay, Equation (O7)) shrinks by the factor instead.
 #
 # </details>
 #
@@ -347,7 +360,8 @@ plt.show()
 #
 # <details><summary>Answer</summary>
 #
-# On which examples, how they were chosen, whether the number of steps was picked by looking at them, and how far other seeds differ.
+# On which examples, how they were chosen, whether the number of steps was picked by looking at them, and how far
+# other seeds differ.
 #
 # </details>
 

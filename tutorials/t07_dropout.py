@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Tutorial 7: Drop units: one mask, forward and backward
 #
-# **What you will do.** Draw a mask, put it into a network, bring it back through the gradient, and try every way of doing it wrong that
-# has been published, among them a well-known page on NumPy and MNIST.
+# **What you will do.** Draw a mask, put it into a network, bring it back through the gradient, and try every way of
+# doing it wrong that has been published, among them a well-known page on NumPy and MNIST.
 #
-# **What you will learn.** Why the units that stay are divided by $q$ (and when they are not); why the way back must use the mask of the
-# way forward; and why a network with wrong gradients trains all the same.
+# **What you will learn.** Why the units that stay are divided by $q$ (and when they are not); why the way back must
+# use the mask of the way forward; and why a network with wrong gradients trains all the same.
 #
 # **What you will need.** Tutorials 2, 4 and 6. Under ten seconds.
 
@@ -44,9 +44,9 @@ rng = np.random.default_rng(7)
 # %% [markdown]
 # ## The idea, and the law of the mask
 #
-# In every training step, and for every example, each hidden unit is switched off with probability $1 - q$. A unit that may be missing
-# cannot be relied upon, so the others learn to do without it. That is **dropout** (Srivastava et al. 2014). $q$, `keep_prob`, is the
-# probability that a unit *stays*.
+# In every training step, and for every example, each hidden unit is switched off with probability $1 - q$. A unit
+# that may be missing cannot be relied upon, so the others learn to do without it. That is **dropout** (Srivastava et
+# al. 2014). $q$, `keep_prob`, is the probability that a unit *stays*.
 #
 # For one example with hidden activations $h \in \mathbb{R}^{d}$ the mask $d \in \{0, 1\}^{d}$ has the law
 #
@@ -54,8 +54,9 @@ rng = np.random.default_rng(7)
 # P(d) = \prod_i q^{d_i} (1 - q)^{1 - d_i}, \qquad E\Big[\frac{d_i h_i}{q}\Big] = h_i, \qquad \mathrm{Var}\Big[\frac{d_i h_i}{q}\Big] = h_i^2\, \frac{1 - q}{q} . \tag{D1}
 # $$
 #
-# The mean: $d_i$ is 1 with probability $q$, so $E[d_i] = q$. The variance: $d_i^2 = d_i$, so $\mathrm{Var}[d_i] = q - q^2 = q(1-q)$, times $(h_i/q)^2$. With four units there
-# are only $2^4 = 16$ masks; we list them all and compute the mean without any chance.
+# The mean: $d_i$ is 1 with probability $q$, so $E[d_i] = q$. The variance: $d_i^2 = d_i$, so
+# $\mathrm{Var}[d_i] = q - q^2 = q(1-q)$, times $(h_i/q)^2$. With four units there are only $2^4 = 16$ masks; we list
+# them all and compute the mean without any chance.
 
 # %%
 h, q = np.array([0.5, -1.0, 2.0, 1.5]), 0.7
@@ -71,8 +72,8 @@ assert np.allclose(mean, h, rtol=0, atol=1e-14)
 assert np.allclose(variance, h**2 * (1 - q) / q, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# Drawing is one line: compare uniform numbers with $q$. How far may the share of ones be from $q$? By Hoeffding's inequality, for $n$ entries and with
-# a probability of failure of $10^{-9}$,
+# Drawing is one line: compare uniform numbers with $q$. How far may the share of ones be from $q$? By Hoeffding's
+# inequality, for $n$ entries and with a probability of failure of $10^{-9}$,
 #
 # $$
 # |\hat q - q| \le \sqrt{\frac{\ln(2 \cdot 10^9)}{2 n}} . \tag{D6}
@@ -92,14 +93,16 @@ for keep_prob in (0.3, 0.7, 0.9):
 # %% [markdown]
 # ## Two conventions
 #
-# Somewhere the missing share of the signal has to be made up for. There are two places, and the confusion between them is the oldest bug of dropout.
+# Somewhere the missing share of the signal has to be made up for. There are two places, and the confusion between
+# them is the oldest bug of dropout.
 #
 # | | training | evaluation |
 # |---|---|---|
 # | *inverted* (numpynet, and most code today) | $d \odot h / q$ | $h$ |
 # | *standard* (the paper) | $d \odot h$ | $q\, h$ |
 #
-# They are one thing seen from two sides. With the weights behind it scaled, $W_\text{inverted} = q\, W_\text{standard}$, both compute the same, mask by mask and in evaluation:
+# They are one thing seen from two sides. With the weights behind it scaled,
+# $W_\text{inverted} = q\, W_\text{standard}$, both compute the same, mask by mask and in evaluation:
 #
 # $$
 # (d \odot h)\, W = \Big(\frac{d \odot h}{q}\Big) (q\, W) . \tag{D2}
@@ -117,7 +120,8 @@ assert np.array_equal(standard_dropout_evaluate(H, q), q * H)
 print("training and evaluation agree between the conventions, if the weights differ by q")
 
 # %% [markdown]
-# **Pitfall: never, or twice.** Mix the table's rows and the signal in the evaluation is not the one that the network was trained with:
+# **Pitfall: never, or twice.** Mix the table's rows and the signal in the evaluation is not the one that the network
+# was trained with:
 
 # %%
 ones = np.ones((20_000, 50))
@@ -135,15 +139,15 @@ for name, training, evaluation in (
 # %% [markdown]
 # ## The way back
 #
-# With the mask a fixed array, $\tilde H = D \odot H / q$ is about the simplest function there is: entry by entry $\tilde H_{ni} = (D_{ni}/q)\, H_{ni}$, so
-# $\partial \tilde H_{ni} / \partial H_{ni} = D_{ni}/q$, and
+# With the mask a fixed array, $\tilde H = D \odot H / q$ is about the simplest function there is: entry by entry
+# $\tilde H_{ni} = (D_{ni}/q)\, H_{ni}$, so $\partial \tilde H_{ni} / \partial H_{ni} = D_{ni}/q$, and
 #
 # $$
 # \underbrace{dH}_{(N, d)} = \frac{1}{q}\, \underbrace{D}_{(N, d)} \odot \underbrace{d\tilde H}_{(N, d)} . \tag{B3}
 # $$
 #
-# The **same** $D$ and the same $1/q$. A dropped unit had no influence, so it gets no gradient; a kept unit was amplified, so its gradient is amplified.
-# Four mistakes, held against the complex step of Tutorial 5:
+# The **same** $D$ and the same $1/q$. A dropped unit had no influence, so it gets no gradient; a kept unit was
+# amplified, so its gradient is amplified. Four mistakes, held against the complex step of Tutorial 5:
 
 # %%
 dH_kept = rng.standard_normal((N, d))  # a random upstream gradient, never ones
@@ -168,8 +172,9 @@ for name, wrong in (
     assert abs(wrong - truth).max() > 0.1
 
 # %% [markdown]
-# Each mistake has a face of its own: a constant ratio that is a function of $q$, gradient at dropped units, or both kinds of misplaced entries. Tutorial 16 reads such faces.
-# At $q = \frac12$ the third has the ratio 1: *it is invisible there*. Never test dropout at 0.5 alone.
+# Each mistake has a face of its own: a constant ratio that is a function of $q$, gradient at dropped units, or both
+# kinds of misplaced entries. Tutorial 16 reads such faces. At $q = \frac12$ the third has the ratio 1: *it is
+# invisible there*. Never test dropout at 0.5 alone.
 
 # %%
 # alt: Four maps of 6 by 5 cells. The mask of the forward pass, the right gradient with white cells exactly where the mask
@@ -188,13 +193,15 @@ plt.show()
 # %% [markdown]
 # ## Before or after the activation?
 #
-# The mask goes on the *activation* $h = \phi(z)$, that is, on the input of the next layer. Does it matter? The two orders agree,
+# The mask goes on the *activation* $h = \phi(z)$, that is, on the input of the next layer. Does it matter? The two
+# orders agree,
 #
 # $$
 # \phi\Big(\frac{d \odot z}{q}\Big) = \frac{d \odot \phi(z)}{q} \quad \text{for all } q , \tag{D30}
 # $$
 #
-# if and only if $\phi(c z) = c\,\phi(z)$ for $c \ge 0$. ReLU does that. tanh does not, and for the sigmoid even a dropped unit is not silent: $\sigma(0) = \frac12$.
+# if and only if $\phi(c z) = c\,\phi(z)$ for $c \ge 0$. ReLU does that. tanh does not, and for the sigmoid even a
+# dropped unit is not silent: $\sigma(0) = \frac12$.
 
 # %%
 z = rng.standard_normal((N, d))
@@ -206,8 +213,9 @@ for name, phi in (("ReLU", lambda a: np.maximum(a, 0)), ("tanh", np.tanh), ("sig
 # %% [markdown]
 # ## A training step with the mask in the open
 #
-# Nothing is hidden in a layer: the loop draws the masks, hands them in, and the backward pass finds them in the cache. This is the loop of Tutorial 6 with one more line.
-# Data order and masks come from two streams of one seed, so switching dropout on does not shuffle the data differently.
+# Nothing is hidden in a layer: the loop draws the masks, hands them in, and the backward pass finds them in the
+# cache. This is the loop of Tutorial 6 with one more line. Data order and masks come from two streams of one seed, so
+# switching dropout on does not shuffle the data differently.
 
 # %%
 digits = load_digits(dtype=np.float64)
@@ -234,8 +242,9 @@ print("our loop and the library's: equal bits", np.array_equal(theta.vector, sta
 assert np.array_equal(theta.vector, state.theta.vector)
 
 # %% [markdown]
-# Evaluation has no dropout code at all: it is the same forward pass without masks. So it is deterministic, and the training loss (with masks) and the evaluation loss
-# (without) of the same net differ. A training loss above the test loss is no miracle when dropout is on.
+# Evaluation has no dropout code at all: it is the same forward pass without masks. So it is deterministic, and the
+# training loss (with masks) and the evaluation loss (without) of the same net differ. A training loss above the test
+# loss is no miracle when dropout is on.
 
 # %%
 with_masks, without = [], softmax_cross_entropy_forward(net.forward(theta, split.x)[0], split.y)[0]
@@ -249,14 +258,16 @@ assert min(with_masks) > without
 # %% [markdown]
 # ## The two conventions, in training
 #
-# In (D2) the weights differ by $q$. Follow both through a whole training: if $V = q W$, the gradients are related by $dW = q\, dV$ (chain rule), so one SGD step gives
+# In Equation (D2) the weights differ by $q$. Follow both through a whole training: if $V = q W$, the gradients are
+# related by $dW = q\, dV$ (chain rule), so one SGD step gives
 #
 # $$
 # V' = q W' = q (W - \eta\, dW) = V - q^2 \eta\, dV . \tag{D4}
 # $$
 #
-# Standard dropout with learning rate $\eta$ *is* inverted dropout with $q^2 \eta$, in each layer with its own $q$. Whoever switches the convention and keeps the learning rate has changed it,
-# by a factor of two at $q = 0.7$. We train both on the same masks:
+# Standard dropout with learning rate $\eta$ *is* inverted dropout with $q^2 \eta$, in each layer with its own $q$.
+# Whoever switches the convention and keeps the learning rate has changed it, by a factor of two at $q = 0.7$. We
+# train both on the same masks:
 
 # %%
 deep = MLP((64, 30, 20, 10), keep_prob=(None, 0.8, 0.3))  # another q for each layer
@@ -289,8 +300,8 @@ assert apart < 1e-13 < 1e-2 < careless_apart
 # %% [markdown]
 # ## A page that trains with wrong gradients
 #
-# A widely read tutorial on deep learning in NumPy trains a net of one hidden layer on MNIST with dropout at $\frac12$ and the squared error $\sum_k (Y_k - Z_k)^2$, one example at a time. Its
-# learning is, in our words and symbols:
+# A widely read tutorial on deep learning in NumPy trains a net of one hidden layer on MNIST with dropout at $\frac12$
+# and the squared error $\sum_k (Y_k - Z_k)^2$, one example at a time. Its learning is, in our words and symbols:
 #
 #     h  = relu(x @ W1)                      D = a 0/1 mask;   h *= D * 2
 #     z  = h @ W2
@@ -340,11 +351,13 @@ assert spurious.sum() > 100
 # Three mistakes in six lines, and we can name them:
 #
 # * **Factor 2 in both**: the derivative of $(y - z)^2$ is $2(z - y)$. Harmless alone, the learning rate absorbs it.
-# * **Another factor 2 in $dW_1$**: the forward pass multiplies by $2 = 1/q$, the backward pass does not (B3). The first layer learns at half the rate of the second.
-# * **The gate is always open**: `h >= 0` is asked of the *output* of ReLU, which is never negative. So weights learn from units that were silent. This is not a factor, it is another direction.
+# * **Another factor 2 in $dW_1$**: the forward pass multiplies by $2 = 1/q$, the backward pass does not, against
+#   Equation (B3). The first layer learns at half the rate of the second.
+# * **The gate is always open**: `h >= 0` is asked of the *output* of ReLU, which is never negative. So weights learn
+#   from units that were silent. This is not a factor, it is another direction.
 #
-# And yet it trains. We run the page's rule and the right one, with the same masks and data. (The right one gets a quarter of the learning rate for both layers, so that the open units of the first layer
-# take the same step.)
+# And yet it trains. We run the page's rule and the right one, with the same masks and data. (The right one gets a
+# quarter of the learning rate for both layers, so that the open units of the first layer take the same step.)
 
 # %%
 accuracy, agreement = {}, []
@@ -387,33 +400,40 @@ ax.set(
 plt.show()
 
 # %% [markdown]
-# The wrong gradient has a positive inner product with the right one, so a small step along it lowers the loss. The wrong rule is not even worse here (one run of each, so
-# nothing should be read into the difference). Nearly everything that points roughly downhill trains. **"It trains" is no evidence for a gradient.** Only a check is, and it
-# takes one line.
+# The wrong gradient has a positive inner product with the right one, so a small step along it lowers the loss. The
+# wrong rule is not even worse here (one run of each, so nothing should be read into the difference). Nearly
+# everything that points roughly downhill trains. **"It trains" is no evidence for a gradient.** Only a check is, and
+# it takes one line.
 #
 # ## Exercises
 #
-# > **Exercise 7.1** A library has a parameter `p = 0.2` for dropout. Which two things do you have to find out before you use it?
+# > **Exercise 7.1** A library has a parameter `p = 0.2` for dropout. Which two things do you have to find out before
+# > you use it?
 #
 # <details><summary>Answer</summary>
 #
-# Whether $p$ is the probability to drop or to keep, and whether the scale $1/q$ is applied in training (inverted) or the scale $q$ in evaluation (standard). The first is quickly tried: put ones through it and count zeros.
+# Whether $p$ is the probability to drop or to keep, and whether the scale $1/q$ is applied in training (inverted) or
+# the scale $q$ in evaluation (standard). The first is quickly tried: put ones through it and count zeros.
 #
 # </details>
 #
-# > **Exercise 7.2** Half of the units of a layer are dropped for the *whole batch* at once, `D` of shape $(1, d)$. Is the gradient still right? What changes?
+# > **Exercise 7.2** Half of the units of a layer are dropped for the *whole batch* at once, `D` of shape $(1, d)$. Is
+# > the gradient still right? What changes?
 #
 # <details><summary>Answer</summary>
 #
-# Each gradient is right for its masks, and its mean over the masks is the same. What changes is the noise: the examples of a batch no longer average over different masks, and usually (not always) the variance is larger.
+# Each gradient is right for its masks, and its mean over the masks is the same. What changes is the noise: the
+# examples of a batch no longer average over different masks, and usually (not always) the variance is larger.
 #
 # </details>
 #
-# > **Exercise 7.3** In a net with dropout, ReLU and no biases, a unit's outgoing gradient row is 0 in some step. Was it dropped?
+# > **Exercise 7.3** In a net with dropout, ReLU and no biases, a unit's outgoing gradient row is 0 in some step. Was
+# > it dropped?
 #
 # <details><summary>Answer</summary>
 #
-# Not necessarily. If it was dropped for all examples, its row of $dW$ is 0; but a unit whose pre-activation is negative for the whole batch has a row of zeros as well. The mask cannot be read off the gradient.
+# Not necessarily. If it was dropped for all examples, its row of $dW$ is 0; but a unit whose pre-activation is
+# negative for the whole batch has a row of zeros as well. The mask cannot be read off the gradient.
 #
 # </details>
 
@@ -427,4 +447,5 @@ assert (silent.T @ rng.standard_normal((N, d_out)) == 0).all()  # rows of dW are
 # %% [markdown]
 # ## What to read next
 #
-# Each mask makes a network of its own. Tutorial 8 lists all $2^n$ of them and asks what the evaluation without masks has to do with their common answer.
+# Each mask makes a network of its own. Tutorial 8 lists all $2^n$ of them and asks what the evaluation without masks
+# has to do with their common answer.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Tutorial 8: See dropout as 2^n networks
 #
-# **What you will do.** List *every* network that hides in a small net with dropout, run all of them, and compare their common answer with the
-# one pass that everybody uses instead.
+# **What you will do.** List *every* network that hides in a small net with dropout, run all of them, and compare
+# their common answer with the one pass that everybody uses instead.
 #
-# **What you will learn.** Which mean that one pass computes, when it does so exactly and when it only comes close; how many random masks replace the whole
-# list; and what the disagreement of the networks says about how sure the net is.
+# **What you will learn.** Which mean that one pass computes, when it does so exactly and when it only comes close;
+# how many random masks replace the whole list; and what the disagreement of the networks says about how sure the net
+# is.
 #
 # **What you will need.** Tutorials 3 and 7. Under ten seconds.
 
@@ -36,8 +37,9 @@ rng = np.random.default_rng(8)
 # %% [markdown]
 # ## A net, and the nets in it
 #
-# Two inputs, ten hidden units with dropout, two classes. Each of the ten may be there or not: $2^{10} = 1024$ *subnetworks*, which share their weights. Dropout trains a random few of them in each
-# step. With ten units we can do what nobody can do with five hundred: run them all.
+# Two inputs, ten hidden units with dropout, two classes. Each of the ten may be there or not: $2^{10} = 1024$
+# *subnetworks*, which share their weights. Dropout trains a random few of them in each step. With ten units we can do
+# what nobody can do with five hundred: run them all.
 
 # %%
 q = 0.7
@@ -94,14 +96,16 @@ assert right.min() < 0.8 < history[-1].accuracy["train"]
 # %% [markdown]
 # ## What the masks do to one pre-activation
 #
-# Before any softmax: for one example with hidden activations $h$ the pre-activation is $z_j = \sum_i \frac{d_i h_i}{q} W_{ij} + b_j$, a sum of independent random
-# terms. Means add, and so do covariances of independent terms:
+# Before any softmax: for one example with hidden activations $h$ the pre-activation is
+# $z_j = \sum_i \frac{d_i h_i}{q} W_{ij} + b_j$, a sum of independent random terms. Means add, and so do covariances
+# of independent terms:
 #
 # $$
 # E[z] = h W + b, \qquad \mathrm{Cov}(z_j, z_k) = \frac{1 - q}{q} \sum_i h_i^2\, W_{ij} W_{ik} . \tag{D3}
 # $$
 #
-# The outputs of one layer are *correlated*: they lose the same units. (Dropping single weights, DropConnect, has no such correlation.)
+# The outputs of one layer are *correlated*: they lose the same units. (Dropping single weights, DropConnect, has no
+# such correlation.)
 
 # %%
 z = logits[:, 0]  # (1024, 2): the first example
@@ -117,22 +121,26 @@ assert np.allclose(covariance, formula, rtol=0, atol=1e-11)
 # %% [markdown]
 # ## Three ways to ask everybody
 #
-# The ensemble's answer should be a mean of 1024 softmax outputs. But which mean? The *arithmetic* one adds probabilities. The *normalised geometric* one multiplies them, each to the power of its weight, and
-# divides by the sum. And what everybody computes is neither: **one pass without masks** ("weight scaling").
+# The ensemble's answer should be a mean of 1024 softmax outputs. But which mean? The *arithmetic* one adds
+# probabilities. The *normalised geometric* one multiplies them, each to the power of its weight, and divides by the
+# sum. And what everybody computes is neither: **one pass without masks** ("weight scaling").
 #
-# **Weight scaling is the normalised geometric mean.** Take the logarithm of the product over masks, for one example and class $k$:
+# **Weight scaling is the normalised geometric mean.** Take the logarithm of the product over masks, for one example
+# and class $k$:
 #
 # $$
 # \ln \prod_m p_k(m)^{P(m)} = \sum_m P(m) \big( z_k(m) - \mathrm{LSE}(z(m)) \big) = E[z_k] - \underbrace{E[\mathrm{LSE}(z)]}_{\text{the same for every } k} .
 # $$
 #
-# What is the same for every class cancels when one normalises, so what is left is the softmax of $E[z]$. And $E[z] = h W + b$, by (D3), is the pass without masks:
+# What is the same for every class cancels when one normalises, so what is left is the softmax of $E[z]$. And
+# $E[z] = h W + b$, by Equation (D3), is the pass without masks:
 #
 # $$
 # \frac{\prod_m p_k(m)^{P(m)}}{\sum_j \prod_m p_j(m)^{P(m)}} = \mathrm{softmax}(h W + b)_k . \tag{D10}
 # $$
 #
-# No approximation anywhere, as long as $h$ itself is not random, that is, as long as **the last layer's input is the only place with dropout** (Equation (D11)).
+# No approximation anywhere, as long as $h$ itself is not random, that is, as long as **the last layer's input is the
+# only place with dropout** (Equation (D11)).
 
 # %%
 p = softmax(logits)  # (1024, N, 2)
@@ -148,8 +156,8 @@ assert np.allclose(geometric, normalized_geometric_mean(p, chance), rtol=0, atol
 assert abs(scaling - arithmetic).max() > 0.01
 
 # %% [markdown]
-# **Pitfall: "weight scaling is exact".** With dropout *inside*, in front of another ReLU, it is a mere approximation: $E[\phi(z)] \ne \phi(E[z])$. We train a net with two hidden layers, both with dropout, and ask
-# its 1024 subnetworks.
+# **Pitfall: "weight scaling is exact".** With dropout *inside*, in front of another ReLU, it is a mere approximation:
+# $E[\phi(z)] \ne \phi(E[z])$. We train a net with two hidden layers, both with dropout, and ask its 1024 subnetworks.
 
 # %%
 deep = MLP((2, 6, 4, 2), keep_prob=q)
@@ -168,14 +176,16 @@ assert gap.max() > 0.01
 # %% [markdown]
 # ## Why the training loss is above the evaluation loss
 #
-# The log-sum-exp is convex, so $E[\mathrm{LSE}(z)] \ge \mathrm{LSE}(E[z])$ (Jensen). Put that into $E[\ln p_y] = E[z_y] - E[\mathrm{LSE}(z)]$:
+# The log-sum-exp is convex, so $E[\mathrm{LSE}(z)] \ge \mathrm{LSE}(E[z])$ (Jensen). Put that into
+# $E[\ln p_y] = E[z_y] - E[\mathrm{LSE}(z)]$:
 #
 # $$
 # \ln p_{\text{eval}}(y) \ge E_m \ln p(y \mid m) . \tag{D12}
 # $$
 #
-# The expected loss with masks is never below the loss without, for each example and either label, again with dropout in front of the last layer only. The difference is the price that dropout puts on unreliable
-# units; Tutorial 9 computes it.
+# The expected loss with masks is never below the loss without, for each example and either label, again with dropout
+# in front of the last layer only. The difference is the price that dropout puts on unreliable units; Tutorial 9
+# computes it.
 
 # %%
 expected = np.tensordot(chance, log_softmax(logits), axes=1)  # (N, 2): E ln p for both labels
@@ -194,7 +204,8 @@ assert np.allclose(price[:, 0], price[:, 1], rtol=0, atol=1e-12)  # it does not 
 # \bar p_T = \frac{1}{T} \sum_{t=1}^{T} p(y \mid m_t) \;\longrightarrow\; E_m\, p(y \mid m) \quad (T \to \infty), \tag{D15}
 # $$
 #
-# with an error that falls like $1/\sqrt T$. It goes to the *arithmetic* mean. It does not go to weight scaling, however large $T$ is.
+# with an error that falls like $1/\sqrt T$. It goes to the *arithmetic* mean. It does not go to weight scaling,
+# however large $T$ is.
 
 # %%
 counts = [4, 16, 64, 256, 1024, 4096]
@@ -222,8 +233,8 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# **Pitfall: the frozen mask.** If the generator is made anew with the same seed inside the loop, all $T$ masks are one mask. The mean looks fine; the variance is exactly 0, and so a net looks sure
-# of everything.
+# **Pitfall: the frozen mask.** If the generator is made anew with the same seed inside the loop, all $T$ masks are
+# one mask. The mean looks fine; the variance is exactly 0, and so a net looks sure of everything.
 
 # %%
 frozen = np.concatenate([softmax(monte_carlo(net, theta, x, np.random.default_rng(0), 1)) for _ in range(30)])
@@ -236,15 +247,18 @@ assert frozen.var(axis=0).max() < 1e-30 < 1e-3 < alive.var(axis=0).max()
 # %% [markdown]
 # ## Disagreement as a measure of doubt
 #
-# The subnetworks may agree that a case is unclear, each giving half and half. Or each may be sure, and they contradict each other. The entropy $\mathrm H[p] = -\sum_k p_k \ln p_k$ of the mean is large in both
-# cases; what tells them apart is how much of it the single networks have themselves:
+# The subnetworks may agree that a case is unclear, each giving half and half. Or each may be sure, and they
+# contradict each other. The entropy $\mathrm H[p] = -\sum_k p_k \ln p_k$ of the mean is large in both cases; what
+# tells them apart is how much of it the single networks have themselves:
 #
 # $$
 # \underbrace{\mathrm H\big[E_m\, p\big]}_{\text{all doubt}} - \underbrace{E_m\, \mathrm H[p]}_{\text{each one's own}} = \underbrace{E_m\, \mathrm{KL}\big(p \,\|\, E_m\, p\big)}_{\text{disagreement}} \ge 0 . \tag{D16}
 # $$
 #
-# The right side, with the Kullback-Leibler divergence $\mathrm{KL}(p \| r) = \sum_k p_k \ln (p_k / r_k)$, is called the *mutual information*; Gal and Ghahramani (2016) use it as the part of the doubt that
-# more data could remove. To see that both sides are equal, write the KL out: $E \sum p \ln p - E \sum p \ln \bar p$, and in the second term $E\,p = \bar p$.
+# The right side, with the Kullback-Leibler divergence $\mathrm{KL}(p \| r) = \sum_k p_k \ln (p_k / r_k)$, is called
+# the *mutual information*; Gal and Ghahramani (2016) use it as the part of the doubt that more data could remove. To
+# see that both sides are equal, write the KL out: $E \sum p \ln p - E \sum p \ln \bar p$, and in the second term
+# $E\,p = \bar p$.
 
 # %%
 all_doubt = -(arithmetic * np.log(arithmetic)).sum(axis=-1)  # (N,)
@@ -257,7 +271,8 @@ assert np.allclose(disagreement, answer.mutual_information, rtol=0, atol=1e-12)
 assert disagreement.min() > -1e-12
 
 # %% [markdown]
-# Now on digits. A net with dropout is trained on them, and we let one digit fade into another. Nobody knows what a half-and-half is, and the net should say so.
+# Now on digits. A net with dropout is trained on them, and we let one digit fade into another. Nobody knows what a
+# half-and-half is, and the net should say so.
 
 # %%
 digits = load_digits()
@@ -294,15 +309,19 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# This is a measure of *disagreement among masks*, no more. That it is larger on wrong answers was checked above for this net; it is no guarantee far away from the data, where all subnetworks may be sure of the same nonsense.
+# This is a measure of *disagreement among masks*, no more. That it is larger on wrong answers was checked above for
+# this net; it is no guarantee far away from the data, where all subnetworks may be sure of the same nonsense.
 #
 # ## Exercises
 #
-# > **Exercise 8.1** For a net that is *linear* up to the logits, with dropout on both layers and independent masks, is weight scaling still the geometric mean?
+# > **Exercise 8.1** For a net that is *linear* up to the logits, with dropout on both layers and independent masks,
+# > is weight scaling still the geometric mean?
 #
 # <details><summary>Answer</summary>
 #
-# Yes: all that was used is $E[z] = $ the pass without masks, and for products of independent factors the mean of the product is the product of the means. If the *same* mask is used in two layers it is not: $E[d_i d_i] = q$, not $q^2$.
+# Yes: all that was used is $E[z] = $ the pass without masks, and for products of independent factors the mean of the
+# product is the product of the means. If the *same* mask is used in two layers it is not: $E[d_i d_i] = q$, not
+# $q^2$.
 #
 # </details>
 #
@@ -314,11 +333,12 @@ plt.show()
 #
 # </details>
 #
-# > **Exercise 8.3** Does (D12) hold if the input layer has dropout and a ReLU follows?
+# > **Exercise 8.3** Does Equation (D12) hold if the input layer has dropout and a ReLU follows?
 #
 # <details><summary>Answer</summary>
 #
-# No. Then $E[z]$ is not the pass without masks, and the inequality may go either way. The code below looks for a counterexample among random nets.
+# No. Then $E[z]$ is not the pass without masks, and the inequality may go either way. The code below looks for a
+# counterexample among random nets.
 #
 # </details>
 
@@ -332,11 +352,12 @@ for seed in range(linear_nets):
     every, probability = every_subnetwork(small, weights, one)
     difference = log_softmax(small.forward(weights, one)[0]) - np.tensordot(probability, log_softmax(every), axes=1)
     below += bool((difference < -1e-9).any())
-print(f"input dropout: (D12) is false for some label in {below} of {linear_nets} random nets")
+print(f"input dropout: Equation (D12) is false for some label in {below} of {linear_nets} random nets")
 assert below > 0
 assert np.allclose(softmax(np.tensordot(chance, logits, axes=1)), geometric, rtol=0, atol=1e-12)  # exercise 8.2
 
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 9 computes what dropout costs and what one gets for it: for linear models it is a penalty that can be written down.
+# Tutorial 9 computes what dropout costs and what one gets for it: for linear models it is a penalty that can be
+# written down.

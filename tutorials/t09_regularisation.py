@@ -1,11 +1,13 @@
 # %% [markdown]
 # # Tutorial 9: Find the penalty hidden in dropout
 #
-# **What you will do.** Average dropout over all its masks with pencil and paper, find a weight decay with a price of its own for each weight, and check every
-# step by enumeration. Then look for what dropout does to a network that is too large for pencil and paper.
+# **What you will do.** Average dropout over all its masks with pencil and paper, find a weight decay with a price of
+# its own for each weight, and check every step by enumeration. Then look for what dropout does to a network that is
+# too large for pencil and paper.
 #
-# **What you will learn.** For a linear model dropout *is* a penalty, and which one; why it does not care how the inputs are scaled, and ridge regression does; and which
-# popular statements about dropout hold in a measurement, and which do not.
+# **What you will learn.** For a linear model dropout *is* a penalty, and which one; why it does not care how the
+# inputs are scaled, and ridge regression does; and which popular statements about dropout hold in a measurement, and
+# which do not.
 #
 # **What you will need.** Tutorials 7 and 8; setting a derivative to zero. Under ten seconds.
 
@@ -35,11 +37,14 @@ rng = np.random.default_rng(9)
 # %% [markdown]
 # ## The linear model, averaged by hand
 #
-# $N$ examples, $d$ inputs, one output, no bias: predict $y_n$ by $x_n w$ with $w \in \mathbb{R}^{d}$. With dropout on the inputs, example $n$ is predicted by $\tilde x_n w$ with $\tilde x_{ni} = D_{ni} x_{ni} / q$.
-# What does training minimise, *on average over the masks*? For any random number $u$, $E[u^2] = (E[u])^2 + \mathrm{Var}[u]$. Take $u = y_n - \tilde x_n w$:
+# $N$ examples, $d$ inputs, one output, no bias: predict $y_n$ by $x_n w$ with $w \in \mathbb{R}^{d}$. With dropout on
+# the inputs, example $n$ is predicted by $\tilde x_n w$ with $\tilde x_{ni} = D_{ni} x_{ni} / q$. What does training
+# minimise, *on average over the masks*? For any random number $u$, $E[u^2] = (E[u])^2 + \mathrm{Var}[u]$. Take
+# $u = y_n - \tilde x_n w$:
 #
 # * its mean is $y_n - x_n w$, because $E[\tilde x_n] = x_n$;
-# * its variance is $\sum_i w_i^2\, \mathrm{Var}[\tilde x_{ni}] = \frac{1-q}{q} \sum_i x_{ni}^2 w_i^2$, because the masks of different units are independent (and $y_n$ is not random).
+# * its variance is $\sum_i w_i^2\, \mathrm{Var}[\tilde x_{ni}] = \frac{1-q}{q} \sum_i x_{ni}^2 w_i^2$, because the
+#   masks of different units are independent (and $y_n$ is not random).
 #
 # Add over the examples and collect $\Gamma_{ii}^2 = \sum_n x_{ni}^2$, the diagonal of $X^\top X$:
 #
@@ -47,7 +52,8 @@ rng = np.random.default_rng(9)
 # E \big\lVert y - \tilde X w \big\rVert^2 = \underbrace{\lVert y - X w \rVert^2}_{\text{without dropout}} + \underbrace{\frac{1-q}{q} \sum_i \Gamma_{ii}^2\, w_i^2}_{\text{a penalty}} . \tag{D7}
 # $$
 #
-# Dropout on the inputs of a linear model is ridge regression in which **each weight pays in proportion to the strength of its input**. The price rises from 0 at $q = 1$ without limit as $q \to 0$.
+# Dropout on the inputs of a linear model is ridge regression in which **each weight pays in proportion to the
+# strength of its input**. The price rises from 0 at $q = 1$ without limit as $q \to 0$.
 
 # %%
 N, d, q = 30, 6, 0.7
@@ -74,13 +80,14 @@ assert np.isclose(expected_loss(w), by_formula, rtol=1e-12)
 assert np.isclose(penalised_loss(X, y, w, q), by_formula, rtol=1e-12)
 
 # %% [markdown]
-# **The minimum.** The gradient of (D7) is $-2 X^\top (y - X w) + 2 \frac{1-q}{q} \Gamma^2 w$. Set it to 0:
+# **The minimum.** The gradient of Equation (D7) is $-2 X^\top (y - X w) + 2 \frac{1-q}{q} \Gamma^2 w$. Set it to 0:
 #
 # $$
 # \hat w = \Big( \underbrace{X^\top X}_{(d, d)} + \frac{1-q}{q}\, \Gamma^2 \Big)^{-1} \underbrace{X^\top y}_{(d, 1)} .
 # $$
 #
-# Does training with *random* masks get there? Each step sees masks of its own, so plain SGD never stands still; we average the last half of the walk.
+# Does training with *random* masks get there? Each step sees masks of its own, so plain SGD never stands still; we
+# average the last half of the walk.
 
 
 # %%
@@ -109,8 +116,10 @@ assert abs(mean - w_hat).max() < 0.05 < abs(least_squares - w_hat).max()
 # %% [markdown]
 # ## It does not care about units of measurement
 #
-# Measure one input in millimetres instead of metres: its column is multiplied by 1000, and the natural weight is divided by 1000. Ordinary ridge regression, with the same price $\lambda$ for every $w_i^2$, now
-# finds that weight almost free, and predicts something else. In (D7) the price of that weight has risen by $1000^2$, its square has fallen by $1000^2$: nothing happens.
+# Measure one input in millimetres instead of metres: its column is multiplied by 1000, and the natural weight is
+# divided by 1000. Ordinary ridge regression, with the same price $\lambda$ for every $w_i^2$, now finds that weight
+# almost free, and predicts something else. In Equation (D7) the price of that weight has risen by $1000^2$, its
+# square has fallen by $1000^2$: nothing happens.
 
 
 # %%
@@ -144,14 +153,17 @@ assert (abs(paths[0]) < abs(paths[-1]).max()).all()
 # %% [markdown]
 # ## Logistic regression: a price that depends on the model
 #
-# With labels 0 and 1 and the logistic loss $A(z) - y z$, $A(z) = \ln(1 + e^z)$ (Tutorial 3), the part $y z$ is linear in the mask and its average is unchanged. What is left over is free of labels:
+# With labels 0 and 1 and the logistic loss $A(z) - y z$, $A(z) = \ln(1 + e^z)$ (Tutorial 3), the part $y z$ is linear
+# in the mask and its average is unchanged. What is left over is free of labels:
 #
 # $$
 # R = \sum_n \Big( E\, A(\tilde x_n \beta) - A(x_n \beta) \Big) \approx \frac12\, \frac{1-q}{q} \sum_n A''(x_n \beta) \sum_i x_{ni}^2 \beta_i^2 . \tag{D9}
 # $$
 #
-# $R \ge 0$, because $A$ is convex (Jensen). The right side is the Taylor series of $A$ to second order: the first-order term averages out, the second is $\frac12 A''$ times the variance. $A'' = \sigma(1 - \sigma)$
-# is largest where the model is unsure. So an input pays little if it is *rare*, or if the model is *sure* whenever it is there (Wager, Wang and Liang 2013). For $\beta \to 0$ both sides agree.
+# $R \ge 0$, because $A$ is convex (Jensen). The right side is the Taylor series of $A$ to second order: the
+# first-order term averages out, the second is $\frac12 A''$ times the variance. $A'' = \sigma(1 - \sigma)$ is largest
+# where the model is unsure. So an input pays little if it is *rare*, or if the model is *sure* whenever it is there
+# (Wager, Wang and Liang 2013). For $\beta \to 0$ both sides agree.
 
 
 # %%
@@ -190,13 +202,15 @@ assert abs(exact_curve[-1] - (1 - q) * np.log(2)) < 1e-3
 # %% [markdown]
 # ## In a deep net: what is true of the gradient
 #
-# For a net with hidden layers nobody can write the penalty down. But one thing stays true. Averages and derivatives change places, so the gradient with random masks is, on average, the gradient of the **expected loss**:
+# For a net with hidden layers nobody can write the penalty down. But one thing stays true. Averages and derivatives
+# change places, so the gradient with random masks is, on average, the gradient of the **expected loss**:
 #
 # $$
 # E_m\, \nabla L(\theta, m) = \nabla\, E_m\, L(\theta, m) . \tag{D5}
 # $$
 #
-# **Pitfall.** It is *not* the gradient of the net that is deployed, the one without masks. For the linear model both are known: the second lacks the penalty.
+# **Pitfall.** It is *not* the gradient of the net that is deployed, the one without masks. For the linear model both
+# are known: the second lacks the penalty.
 
 # %%
 kept = masks[:, None, :] * X / q  # (64, N, d), the masks shared by the batch
@@ -215,11 +229,14 @@ assert abs(mean_gradient - of_deployed).max() > 1
 # %% [markdown]
 # ## What does it do to features? Measure
 #
-# "Dropout prevents co-adaptation", "dropout makes activations sparse", "dropout improves accuracy". We train a net 64-100-10 on 300 digits, without and with dropout ($q = 0.5$ and, since 0.5 alone proves little, $0.7$), five runs each with
-# the same initial weights and batches; once with right labels, once with 60 of the 300 labels replaced by wrong ones, as in Tutorial 6. Then we ask three things of the *trained* net:
+# "Dropout prevents co-adaptation", "dropout makes activations sparse", "dropout improves accuracy". We train a net
+# 64-100-10 on 300 digits, without and with dropout ($q = 0.5$ and, since 0.5 alone proves little, $0.7$), five runs
+# each with the same initial weights and batches; once with right labels, once with 60 of the 300 labels replaced by
+# wrong ones, as in Tutorial 6. Then we ask three things of the *trained* net:
 #
 # 1. How good is it on the test digits?
-# 2. How good is it if a random 30 % of its hidden units fail (no scale, 20 draws)? A net whose units rely on each other should suffer.
+# 2. How good is it if a random 30 % of its hidden units fail (no scale, 20 draws)? A net whose units rely on each
+#    other should suffer.
 # 3. What share of hidden activations is not 0?
 
 # %%
@@ -242,8 +259,8 @@ for case, given in (("right labels", labels), ("60 wrong labels", spoiled)):
         broken = (hidden * failing) @ theta["W2"] + theta["b2"][:, None, :]  # (20, 5, 360, 10)
         found[case, keep] = {
             "test accuracy": np.array(last.accuracy["test"]),
-            "with 30 % of units lost": (broken.argmax(axis=-1) == digits.test.y).mean(axis=(0, 2)),
-            "share of active units": (hidden > 0).mean(axis=(1, 2)),
+            "if 30 % fail": (broken.argmax(axis=-1) == digits.test.y).mean(axis=(0, 2)),
+            "active units": (hidden > 0).mean(axis=(1, 2)),
         }
         print(
             f"{case:16s} q = {keep}:",
@@ -266,15 +283,17 @@ for case, keep in found:
 
 for keep in (0.7, 0.5):
     for case in ("right labels", "60 wrong labels"):
-        lost, active = gains[case, keep, "with 30 % of units lost"], gains[case, keep, "share of active units"]
+        lost, active = gains[case, keep, "if 30 % fail"], gains[case, keep, "active units"]
         assert lost.mean - lost.half_width > 0  # units rely less on each other
         assert active.mean + active.half_width < 0  # and fewer of them are active
     assert gains["60 wrong labels", keep, "test accuracy"].mean > 0.01
     assert abs(gains["right labels", keep, "test accuracy"].mean) < 0.015
 
 # %% [markdown]
-# The first two statements hold, in both cases, beyond the spread of five runs. The third does not hold in general: with right labels this net hardly overfits, and dropout changes the test accuracy by nothing that could be
-# seen. With wrong labels, where there is something to be learned by heart, it helps. **Dropout is a remedy against an illness; a healthy net does not need it.**
+# The first two statements hold, in both cases, beyond the spread of five runs. The third does not hold in general:
+# with right labels this net hardly overfits, and dropout changes the test accuracy by nothing that could be seen.
+# With wrong labels, where there is something to be learned by heart, it helps. **Dropout is a remedy against an
+# illness; a healthy net does not need it.**
 
 # %%
 # alt: Three groups of bars, one for each measured quantity, with error bars, for keep probabilities 1, 0.7 and 0.5, on the
@@ -304,11 +323,14 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 9.1** Repeat the derivation of (D7) for *standard* dropout, $\tilde x = d \odot x$ without $1/q$.
+# > **Exercise 9.1** Repeat the derivation of Equation (D7) for *standard* dropout, $\tilde x = d \odot x$ without
+# > $1/q$.
 #
 # <details><summary>Answer</summary>
 #
-# The mean of $u$ is $y_n - q\, x_n w$, its variance $q(1-q) \sum_i x_{ni}^2 w_i^2$. So $E\lVert y - \tilde X w \rVert^2 = \lVert y - q X w \rVert^2 + q(1-q) \sum_i \Gamma_{ii}^2 w_i^2$. With $v = q w$ this is (D7) for $v$.
+# The mean of $u$ is $y_n - q\, x_n w$, its variance $q(1-q) \sum_i x_{ni}^2 w_i^2$. So
+# $E\lVert y - \tilde X w \rVert^2 = \lVert y - q X w \rVert^2 + q(1-q) \sum_i \Gamma_{ii}^2 w_i^2$. With $v = q w$
+# this is Equation (D7) for $v$.
 #
 # </details>
 #
@@ -320,11 +342,14 @@ plt.show()
 #
 # </details>
 #
-# > **Exercise 9.3** Someone claims that dropout on the inputs is "the same as L2 regularisation". Name two differences.
+# > **Exercise 9.3** Someone claims that dropout on the inputs is "the same as L2 regularisation". Name two
+# > differences.
 #
 # <details><summary>Answer</summary>
 #
-# The price of a weight depends on its input's strength (for the logistic model on the model's certainty as well); and it cannot be evaded by rescaling an input. For standardised inputs of a linear model it *is* ridge with $\lambda = N (1-q)/q$.
+# The price of a weight depends on its input's strength (for the logistic model on the model's certainty as well); and
+# it cannot be evaded by rescaling an input. For standardised inputs of a linear model it *is* ridge with
+# $\lambda = N (1-q)/q$.
 #
 # </details>
 
@@ -340,4 +365,5 @@ assert np.allclose(dropout_solution(standardised, y, q), ridge(standardised, y, 
 # %% [markdown]
 # ## What to read next
 #
-# Up to here masks were drawn. Tutorial 10 treats them as objects of their own, with an algebra, and finds the second kind of mask in the first.
+# Up to here masks were drawn. Tutorial 10 treats them as objects of their own, with an algebra, and finds the second
+# kind of mask in the first.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Tutorial 10: Calculate with masks
 #
-# **What you will do.** Treat masks as sets, combine and count them, turn a unit mask into a weight mask and back, and differentiate with respect to a
-# mask.
+# **What you will do.** Treat masks as sets, combine and count them, turn a unit mask into a weight mask and back, and
+# differentiate with respect to a mask.
 #
-# **What you will learn.** The small algebra on which pruning, lottery tickets and the link to dropout stand; exactly when dropping a unit is the same as pruning
-# weights (it takes one thing more than most people think); and how much two masks agree by pure chance.
+# **What you will learn.** The small algebra on which pruning, lottery tickets and the link to dropout stand; exactly
+# when dropping a unit is the same as pruning weights (it takes one thing more than most people think); and how much
+# two masks agree by pure chance.
 #
 # **What you will need.** Tutorials 2 and 4. A few seconds.
 
@@ -40,14 +41,16 @@ rng = np.random.default_rng(10)
 # %% [markdown]
 # ## Masks are sets
 #
-# A mask of $n$ entries is a choice of what to keep: a subset of $n$ things, written as an array of 0 and 1. The operations on sets become arithmetic:
+# A mask of $n$ entries is a choice of what to keep: a subset of $n$ things, written as an array of 0 and 1. The
+# operations on sets become arithmetic:
 #
 # $$
 # M \odot M = M, \qquad M_1 \cap M_2 = M_1 \odot M_2, \qquad M_1 \cup M_2 = M_1 + M_2 - M_1 \odot M_2, \qquad M_1 \setminus M_2 = M_1 \odot (1 - M_2) . \tag{M1}
 # $$
 #
-# And $M' \le M$, entry by entry, says that $M'$ keeps nothing that $M$ has dropped. A lottery ticket is pruned in rounds and only ever moves *down* in this order. With four entries there are 16 masks, so the laws can be
-# tried on every triple of them.
+# And $M' \le M$, entry by entry, says that $M'$ keeps nothing that $M$ has dropped. A lottery ticket is pruned in
+# rounds and only ever moves *down* in this order. With four entries there are 16 masks, so the laws can be tried on
+# every triple of them.
 
 # %%
 every = np.array(list(itertools.product((0.0, 1.0), repeat=4)))  # (16, 4)
@@ -95,7 +98,8 @@ assert not np.array_equal((first / 0.8) * (first / 0.8), first / 0.8)
 assert (zero_start != 0).mean() == 0
 
 # %% [markdown]
-# The last one costs most: a live weight may be 0 by chance or at the start, and a pruned one may have moved. *The mask is an array of its own.* The library refuses what is not binary:
+# The last one costs most: a live weight may be 0 by chance or at the start, and a pruned one may have moved. *The
+# mask is an array of its own.* The library refuses what is not binary:
 
 # %%
 try:
@@ -103,18 +107,21 @@ try:
     theta = linear_net.init(rng, dtype=np.float64)
     linear_net.forward(theta, np.ones((1, 2)), weight_mask=theta * 0 + 0.8)
 except ValueError as error:
-    print("refused:", error)
+    print("refused:", str(error).split(". ")[0])
 else:
     raise AssertionError("0.8 is no mask entry")
 
 # %% [markdown]
 # ## When is dropping a unit the same as pruning weights?
 #
-# Take hidden layer $l$ with activations $H_l = \phi(H_{l-1} W_l + b_l)$ and one unit mask $d$ for the whole batch, without the scale $1/q$. A dropped unit has two sides.
+# Take hidden layer $l$ with activations $H_l = \phi(H_{l-1} W_l + b_l)$ and one unit mask $d$ for the whole batch,
+# without the scale $1/q$. A dropped unit has two sides.
 #
-# **What leaves it.** $(H_l \odot d)\, W_{l+1}$: entry $(n, j)$ is $\sum_k H_{nk}\, d_k\, W_{kj}$, and $d_k$ may as well sit on the weight. So dropping units is a mask of *rows* of the next matrix, for any $\phi$.
+# **What leaves it.** $(H_l \odot d)\, W_{l+1}$: entry $(n, j)$ is $\sum_k H_{nk}\, d_k\, W_{kj}$, and $d_k$ may as
+# well sit on the weight. So dropping units is a mask of *rows* of the next matrix, for any $\phi$.
 #
-# **What enters it.** One could also cut its inputs, *columns* of $W_l$. Then $z_k = b_k$, and the unit says $\phi(b_k)$. It is silent only if its bias goes as well **and** $\phi(0) = 0$:
+# **What enters it.** One could also cut its inputs, *columns* of $W_l$. Then $z_k = b_k$, and the unit says
+# $\phi(b_k)$. It is silent only if its bias goes as well **and** $\phi(0) = 0$:
 #
 # $$
 # \underbrace{d \text{ on the units } H_l}_{(d_l,)} \;=\; \underbrace{d^\top \mathbf 1 \text{ on } W_{l+1}}_{\text{rows, any } \phi} \;=\; \underbrace{\mathbf 1^\top d \text{ on } W_l,\ d \text{ on } b_l}_{\text{columns and bias, if } \phi(0) = 0} . \tag{M2}
@@ -148,7 +155,9 @@ for phi in (relu, np.tanh, sigmoid):
     assert (gaps[1] < 1e-14) == (phi is not sigmoid)
 
 # %% [markdown]
-# In the last row even the bias does not help: a sigmoid unit that hears nothing says $\frac12$ all day. The library builds the weight mask of a unit mask for you, with both the columns and the rows. (The rows alone would do: nobody hears the unit then, so its bias does not matter.)
+# In the last row even the bias does not help: a sigmoid unit that hears nothing says $\frac12$ all day. The library
+# builds the weight mask of a unit mask for you, with both the columns and the rows. (The rows alone would do: nobody
+# hears the unit then, so its bias does not matter.)
 
 # %%
 layout = MLP((d0, d1, d2)).layout
@@ -161,13 +170,15 @@ print("weights left:", {name: f"{int(of_units[name].sum())} of {of_units[name].s
 # %% [markdown]
 # ## Both masks in one layer
 #
-# A *dropout* mask has a row for each example. Put it beside a weight mask, and example $n$ sees its own weight mask, $d_n^\top \mathbf 1$ combined with $M$:
+# A *dropout* mask has a row for each example. Put it beside a weight mask, and example $n$ sees its own weight mask,
+# $d_n^\top \mathbf 1$ combined with $M$:
 #
 # $$
 # \big[(D \odot H)(M \odot W)\big]_{nj} = \sum_i H_{ni} \underbrace{D_{ni}\, M_{ij}}_{\text{mask of example } n} W_{ij} . \tag{M5}
 # $$
 #
-# So dropout is not *one* weight mask, it is $N$ of them, all made of whole rows, all below $M$ in the order. Their expected density is $q$ times the density of $M$.
+# So dropout is not *one* weight mask, it is $N$ of them, all made of whole rows, all below $M$ in the order. Their
+# expected density is $q$ times the density of $M$.
 
 # %%
 q = 0.8
@@ -185,8 +196,9 @@ print(
 assert abs(per_example.mean() - q * density(M)) < density(M) * np.sqrt(np.log(2e9) / (2 * 4000))
 
 # %% [markdown]
-# **Masks that are nested.** Draw *one* array of uniform numbers $u$ and compare it with different $q$. Where $q$ is smaller, fewer $u$ lie below: the mask shrinks, and what has gone does not come back. The library draws one number per entry even at $q = 1$, so two
-# runs that differ in $q$ alone are comparable in this sense.
+# **Masks that are nested.** Draw *one* array of uniform numbers $u$ and compare it with different $q$. Where $q$ is
+# smaller, fewer $u$ lie below: the mask shrinks, and what has gone does not come back. The library draws one number
+# per entry even at $q = 1$, so two runs that differ in $q$ alone are comparable in this sense.
 
 # %%
 nested = [sample_mask(np.random.default_rng(4), (200,), keep_prob) for keep_prob in (1.0, 0.9, 0.6, 0.3)]
@@ -196,13 +208,15 @@ print("ones left as q falls:", [int(mask.sum()) for mask in nested])
 # %% [markdown]
 # ## The derivative with respect to a mask
 #
-# A mask is 0 or 1, but the formula of the layer can be differentiated at any number. Tutorial 4's rules give, with the dense gradient $G = \tilde H^\top dZ$,
+# A mask is 0 or 1, but the formula of the layer can be differentiated at any number. Tutorial 4's rules give, with
+# the dense gradient $G = \tilde H^\top dZ$,
 #
 # $$
 # \frac{\partial L}{\partial M} = G \odot W \in \mathbb{R}^{d_{in} \times d_{out}}, \qquad \frac{\partial L}{\partial D} = \frac{d\tilde H \odot H}{q} \in \mathbb{R}^{N \times d_{in}} . \tag{B23}
 # $$
 #
-# Read as a forecast: switching weight $(i, j)$ off changes the loss by about $-G_{ij} W_{ij}$. The two are related: a unit is the sum of its outgoing weights,
+# Read as a forecast: switching weight $(i, j)$ off changes the loss by about $-G_{ij} W_{ij}$. The two are related: a
+# unit is the sum of its outgoing weights,
 #
 # $$
 # \sum_n \tilde H_{nk}\, d\tilde H_{nk} = \sum_j W_{kj}\, dW_{kj} \qquad \text{for every unit } k . \tag{M7}
@@ -257,13 +271,15 @@ assert abs(forecast - truth).max() > 0.01  # for the whole step it is a forecast
 # %% [markdown]
 # ## Paths
 #
-# An input reaches an output along paths of live weights. A path from input $i$ over hidden unit $k$ to output $j$ exists if $M^{(1)}_{ik} M^{(2)}_{kj} = 1$, so the number of paths is a matrix product of the masks:
+# An input reaches an output along paths of live weights. A path from input $i$ over hidden unit $k$ to output $j$
+# exists if $M^{(1)}_{ik} M^{(2)}_{kj} = 1$, so the number of paths is a matrix product of the masks:
 #
 # $$
 # \text{paths} = \mathbf 1^\top M_1 M_2 \cdots M_L\, \mathbf 1 . \tag{M12}
 # $$
 #
-# If it is 0, the output does not depend on the input, and no training can help. With dropout a path survives if all its hidden units do, so the expected number is multiplied by $q$ for each hidden layer.
+# If it is 0, the output does not depend on the input, and no training can help. With dropout a path survives if all
+# its hidden units do, so the expected number is multiplied by $q$ for each hidden layer.
 
 # %%
 net = MLP((5, 7, 6, 3))
@@ -280,8 +296,10 @@ assert math.isclose(count_paths(mask, keep_probs=(None, 0.8, 0.6)), 0.8 * 0.6 * 
 # %% [markdown]
 # ## How much do two masks agree by chance?
 #
-# Somebody finds two tickets of 15 % density and reports that they share 48 % of their union. Is that much? Draw masks with exactly $a$ and $b$ ones among $n$ at random, independently. Each entry of the first is hit by the second with probability $b/n$, so
-# the overlap has the mean $ab/n$; its law is the hypergeometric one (as in drawing $b$ balls without putting them back), with the variance
+# Somebody finds two tickets of 15 % density and reports that they share 48 % of their union. Is that much? Draw masks
+# with exactly $a$ and $b$ ones among $n$ at random, independently. Each entry of the first is hit by the second with
+# probability $b/n$, so the overlap has the mean $ab/n$; its law is the hypergeometric one (as in drawing $b$ balls
+# without putting them back), with the variance
 #
 # $$
 # \frac{ab}{n} \Big(1 - \frac an\Big) \frac{n - b}{n - 1} . \tag{L20}
@@ -320,12 +338,14 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# **Pitfall: comparing masks of different layers at once.** If one layer is kept at 50 % and another at 5 %, two tickets agree by chance much more than their common density says. Compare layer by layer.
+# **Pitfall: comparing masks of different layers at once.** If one layer is kept at 50 % and another at 5 %, two
+# tickets agree by chance much more than their common density says. Compare layer by layer.
 #
 # ## How many masks are there?
 #
-# $n$ weights have $2^n$ masks, and $\binom nk$ with exactly $k$ ones. For the 266,200 weights of a 784-300-100-10 net, $2^n$ has 80,135 digits. Dropout samples from such a set; a lottery ticket is one element of it. That both live in the same set, and that a
-# ticket could in principle be *drawn* as a dropout mask, is where Tutorial 13 begins.
+# $n$ weights have $2^n$ masks, and $\binom nk$ with exactly $k$ ones. For the 266,200 weights of a 784-300-100-10
+# net, $2^n$ has 80,135 digits. Dropout samples from such a set; a lottery ticket is one element of it. That both live
+# in the same set, and that a ticket could in principle be *drawn* as a dropout mask, is where Tutorial 13 begins.
 
 # %%
 digits_of_count = int(266_200 * math.log10(2)) + 1
@@ -340,19 +360,24 @@ assert sum(math.comb(9, k) for k in range(10)) == 2**9
 #
 # <details><summary>Answer</summary>
 #
-# $M_1 + M_2 - M_1 M_2 = 1 - (1 - M_1)(1 - M_2)$. A product of two numbers from $\{0, 1\}$ is in $\{0, 1\}$, and so is one minus it.
+# $M_1 + M_2 - M_1 M_2 = 1 - (1 - M_1)(1 - M_2)$. A product of two numbers from $\{0, 1\}$ is in $\{0, 1\}$, and so is
+# one minus it.
 #
 # </details>
 #
-# > **Exercise 10.2** A unit with ReLU and a bias of $-0.3$ has lost all its incoming weights. What does it contribute? And with a bias of $+0.3$?
+# > **Exercise 10.2** A unit with ReLU and a bias of $-0.3$ has lost all its incoming weights. What does it
+# > contribute? And with a bias of $+0.3$?
 #
 # <details><summary>Answer</summary>
 #
-# $\max(-0.3, 0) = 0$: nothing, it may be deleted. With $+0.3$ it says 0.3, always; delete it, and add $0.3$ times its outgoing row to the next biases. Tutorial 11 does so.
+# $\max(-0.3, 0) = 0$: nothing, it may be deleted. With $+0.3$ it says 0.3, always; delete it, and add $0.3$ times its
+# outgoing row to the next biases. Tutorial 11 does so.
 #
 # </details>
 #
-# > **Exercise 10.3** Dropout with keep probabilities 0.8 and 0.6 on two hidden layers, on top of a mask with 100 paths. How many paths has the net that is trained in a step, on average, and for how many examples is it the same net?
+# > **Exercise 10.3** Dropout with keep probabilities 0.8 and 0.6 on two hidden layers, on top of a mask with 100
+# > paths. How many paths has the net that is trained in a step, on average, and for how many examples is it the same
+# > net?
 #
 # <details><summary>Answer</summary>
 #

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Tutorial 11: Prune an exact number of weights, and keep them dead
 #
-# **What you will do.** Choose which weights of a trained network to take away, take away exactly as many as you meant to, watch them come back to life in three different ways, and
-# finally cut the network down to a really smaller one.
+# **What you will do.** Choose which weights of a trained network to take away, take away exactly as many as you meant
+# to, watch them come back to life in three different ways, and finally cut the network down to a really smaller one.
 #
-# **What you will learn.** Why a threshold is not a count; why "set to zero" is not pruning; what an optimizer remembers; and what a mask saves (nothing, until you compact).
+# **What you will learn.** Why a threshold is not a count; why "set to zero" is not pruning; what an optimizer
+# remembers; and what a mask saves (nothing, until you compact).
 #
 # **What you will need.** Tutorials 4, 6 and 10. Under ten seconds.
 
@@ -14,6 +15,7 @@ from numpynet import threads
 threads.set_default()  # one thread, before NumPy is imported
 
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,14 +51,17 @@ rng = np.random.default_rng(11)
 # S = |W| \in \mathbb{R}^{d_{in} \times d_{out}} \tag{P1}
 # $$
 #
-# *How many go?* A **rate** $\rho$ is the share of the *surviving* weights that a round removes. With $a$ alive, exactly
+# *How many go?* A **rate** $\rho$ is the share of the *surviving* weights that a round removes. With $a$ alive,
+# exactly
 #
 # $$
 # k = \Big\lfloor \rho\, a + \tfrac12 \Big\rfloor \tag{L2}
 # $$
 #
-# go: the $k$ alive entries that come first in the order (score, place). Three words matter. *Exactly*: two programs that prune "20 %" must agree on every count, or their tickets cannot be compared. *Alive*: what is dead is
-# not ranked, so it cannot return. *Place*: of two equal scores the one with the lower index goes, so that the result does not depend on a sorting routine's mood.
+# go: the $k$ alive entries that come first in the order (score, place). Three words matter. *Exactly*: two programs
+# that prune "20 %" must agree on every count, or their tickets cannot be compared. *Alive*: what is dead is not
+# ranked, so it cannot return. *Place*: of two equal scores the one with the lower index goes, so that the result does
+# not depend on a sorting routine's mood.
 
 
 # %%
@@ -85,7 +90,8 @@ for _ in range(5):
 print("800 weights, five rounds at rate 0.2:", int(mask.sum()), "left")
 
 # %% [markdown]
-# **Pitfalls: a threshold is not a count.** Three popular one-liners, each meant to remove 160 of 800 weights. The first array has ties, as weights from a coarse initialisation or from `float16` do.
+# **Pitfalls: a threshold is not a count.** Three popular one-liners, each meant to remove 160 of 800 weights. The
+# first array has ties, as weights from a coarse initialisation or from `float16` do.
 
 # %%
 coarse = np.abs(np.round(rng.standard_normal(800), 1))
@@ -120,7 +126,9 @@ assert int(235200 * 0.19999999999999996) == 47039 and prune_count(0.2, 235200) =
 # n_{t+1} = n_t - \lfloor \rho\, n_t + \tfrac12 \rfloor , \qquad \Big| n_t - n_0 (1 - \rho)^t \Big| \le \frac{1 - (1-\rho)^t}{2 \rho} . \tag{L3}
 # $$
 #
-# Rounding errs by at most one half per round, and later rounds shrink earlier errors by $1 - \rho$: a geometric sum. These are the exact counts of LeNet-300-100, pruned as in the lottery-ticket paper: 20 % per round, the output layer 10 %.
+# Rounding errs by at most one half per round, and later rounds shrink earlier errors by $1 - \rho$: a geometric sum.
+# These are the exact counts of LeNet-300-100, pruned as in the lottery-ticket paper: 20 % per round, the output layer
+# 10 %.
 
 # %%
 counts, layers = [], [235200, 30000, 1000]
@@ -136,7 +144,8 @@ assert counts[1] == [188160, 24000, 900] and counts[18] == [4237, 541, 149] and 
 # %% [markdown]
 # ## A trained net to prune
 #
-# 64-60-40-10 on the digits. How much of it can go? First at once and without any further training, smallest weights first or at random.
+# 64-60-40-10 on the digits. How much of it can go? First at once and without any further training, smallest weights
+# first or at random.
 
 # %%
 data = load_digits()
@@ -188,16 +197,19 @@ ax.legend(fontsize=8, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# Training on from the *trained* weights is called fine-tuning. It is not a lottery ticket: that would start again from the initial weights (Tutorial 12).
+# Training on from the *trained* weights is called fine-tuning. It is not a lottery ticket: that would start again
+# from the initial weights (Tutorial 12).
 #
 # ## Why weights come back to life
 #
-# We have set 70 % of the weights to zero. Train on. What happens to them? We try four ways, on one net with momentum, and count.
+# We have set 70 % of the weights to zero. Train on. What happens to them? We try four ways, on one net with momentum,
+# and count.
 #
 # 1. **Zero once**, then train as before. The gradient of a zeroed weight is the dense gradient $G$, and $G$ is not 0.
 # 2. **Mask the gradient, keep the optimizer.** The velocity still remembers the past of the dead weights.
 # 3. **Mask the gradient, clear the optimizer.** Then nothing moves them.
-# 4. **Mask in the layer** (B1) and a projection $\theta \leftarrow M \odot \theta$ after the step, whatever the optimizer remembers.
+# 4. **Mask in the layer** (Equation (B1)) and a projection $\theta \leftarrow M \odot \theta$ after the step,
+#    whatever the optimizer remembers.
 
 
 # %%
@@ -254,7 +266,8 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The second way can be computed by hand. With the gradient masked, a dead weight obeys $v \leftarrow \mu v$, $w \leftarrow w - \eta v$ from its old velocity $v_0$:
+# The second way can be computed by hand. With the gradient masked, a dead weight obeys $v \leftarrow \mu v$,
+# $w \leftarrow w - \eta v$ from its old velocity $v_0$:
 #
 # $$
 # w_n = -\eta \sum_{t=1}^{n} \mu^t v_0 = -\eta\, \mu\, v_0\, \frac{1 - \mu^n}{1 - \mu} . \tag{M9}
@@ -283,8 +296,10 @@ assert math.isclose(largest["2 gradient masked, memory kept"][-1], expected, rel
 # \theta = 0, \quad \text{gradient} = 0, \quad \text{optimizer state} = 0 \quad \text{where } M = 0, \quad \text{and any decay is multiplicative.} \tag{M16}
 # $$
 #
-# All these optimizers act on each entry by itself, so both ways give the survivors *the same bits*. numpynet does both: `begin(..., weight_mask=M)` trains with the mask in the equation, and every step ends with the projection.
-# (One thing breaks the equivalence: clipping by the norm of the whole *dense* gradient, which lets dead entries shorten the step of living ones. The clipped gradient must be the masked one.)
+# All these optimizers act on each entry by itself, so both ways give the survivors *the same bits*. numpynet does
+# both: `begin(..., weight_mask=M)` trains with the mask in the equation, and every step ends with the projection.
+# (One thing breaks the equivalence: clipping by the norm of the whole *dense* gradient, which lets dead entries
+# shorten the step of living ones. The clipped gradient must be the masked one.)
 
 # %%
 survivors = {}
@@ -305,8 +320,10 @@ print("25 steps of Adam: masking before and projecting after give the same bits;
 # %% [markdown]
 # ## Layer by layer, or all together?
 #
-# The rule (L2) can rank each layer by itself, or all weights together (*global*). They differ in what they depend on. Scale a ReLU unit: its incoming weights and bias times $c$, its outgoing weights divided by $c$. The network computes
-# the same function. But a global ranking compares the two layers and changes its mind; a ranking within layers changes it only if *single units* are scaled, not if whole layers are.
+# The rule of Equation (L2) can rank each layer by itself, or all weights together (*global*). They differ in what
+# they depend on. Scale a ReLU unit: its incoming weights and bias times $c$, its outgoing weights divided by $c$. The
+# network computes the same function. But a global ranking compares the two layers and changes its mind; a ranking
+# within layers changes it only if *single units* are scaled, not if whole layers are.
 
 # %%
 scaled = theta.copy()
@@ -329,13 +346,15 @@ assert (layerwise[0] != layerwise[1]).mean() < 1e-3 < 0.05 < changed
 # A mask makes nothing faster: the zeros are multiplied like any other number. But some *units* are dead. Two kinds:
 #
 # * **Unheard**: all outgoing weights are pruned. Delete the unit.
-# * **Deaf**: all incoming weights are pruned. It is not silent: it says $\phi(b_k)$, always the same. Add this constant to the biases of the next layer, *then* delete it:
+# * **Deaf**: all incoming weights are pruned. It is not silent: it says $\phi(b_k)$, always the same. Add this
+#   constant to the biases of the next layer, *then* delete it:
 #
 # $$
 # b_{l+1} \leftarrow b_{l+1} + \phi(b_k)\, \big(M_{l+1} \odot W_{l+1}\big)_{k,:} . \tag{M11}
 # $$
 #
-# A deletion may kill others, so one repeats until nothing changes. In the open, for a net pruned to 4 %, and with the fold forgotten on request:
+# A deletion may kill others, so one repeats until nothing changes. In the open, for a net pruned to 4 %, and with the
+# fold forgotten on request:
 
 
 # %%
@@ -372,7 +391,7 @@ print(
     f"64-60-40-10 becomes {W1.shape[0]}-{W1.shape[1]}-{W2.shape[1]}-10 in {passes} passes; outputs differ by {abs(small_logits - masked_logits).max():.0e}"
 )
 print(f"without the fold they differ by {abs(forgetful - masked_logits).max():.3f}")
-print("numpynet:", result.report)
+print(textwrap.fill(f"numpynet: {result.report}", 100))
 assert abs(small_logits - masked_logits).max() < 1e-4 < 1e-2 < abs(forgetful - masked_logits).max()
 assert result.net.sizes == (64, W1.shape[1], W2.shape[1], 10)
 assert np.allclose(result.theta["W2"], W2) and np.allclose(result.theta["b3"], b3, atol=1e-5)
@@ -404,7 +423,8 @@ plt.show()
 # \text{pruned layer} = M \odot W, \quad \text{not } M \odot W / \text{density} . \tag{M15}
 # $$
 #
-# A ticket is one particular network, not an average over many; "making up for" the lost weights is a bug that has been imported from dropout.
+# A ticket is one particular network, not an average over many; "making up for" the lost weights is a bug that has
+# been imported from dropout.
 
 # %%
 at_half = prune_layerwise(magnitude(theta), ones, density=0.5)
@@ -423,23 +443,28 @@ assert rescaled[0] > 1.3 * plain[0]
 #
 # <details><summary>Answer</summary>
 #
-# $\lfloor 0.2\,a + \frac12 \rfloor = 0$ means $0.2\,a < \frac12$, so $a \le 2$: two weights stay for ever. Only rates of $\frac12$ and more can empty a layer.
+# $\lfloor 0.2\,a + \frac12 \rfloor = 0$ means $0.2\,a < \frac12$, so $a \le 2$: two weights stay for ever. Only rates
+# of $\frac12$ and more can empty a layer.
 #
 # </details>
 #
-# > **Exercise 11.2** A method ranks `abs(W * mask)` over *all* entries, dead ones included, and removes the 20 % lowest of all entries in every round. What happens in round 2?
+# > **Exercise 11.2** A method ranks `abs(W * mask)` over *all* entries, dead ones included, and removes the 20 %
+# > lowest of all entries in every round. What happens in round 2?
 #
 # <details><summary>Answer</summary>
 #
-# The dead entries have the score 0, so they are the lowest: the second round removes what is dead already, and nothing else. The density stays at 80 % for ever.
+# The dead entries have the score 0, so they are the lowest: the second round removes what is dead already, and
+# nothing else. The density stays at 80 % for ever.
 #
 # </details>
 #
-# > **Exercise 11.3** Plain SGD has no memory. Is way 1 then harmless if the gradient is dense but the pruned *inputs* are always 0 in the data?
+# > **Exercise 11.3** Plain SGD has no memory. Is way 1 then harmless if the gradient is dense but the pruned *inputs*
+# > are always 0 in the data?
 #
 # <details><summary>Answer</summary>
 #
-# For weights of the first layer at such an input, yes: $G = X^\top dZ$ has rows of zeros where a column of $X$ is 0. In general, no.
+# For weights of the first layer at such an input, yes: $G = X^\top dZ$ has rows of zeros where a column of $X$ is 0.
+# In general, no.
 #
 # </details>
 

@@ -1,9 +1,11 @@
 # %% [markdown]
 # # Tutorial 12: Find a lottery ticket, and controls that make it believable
 #
-# **What you will do.** Train, prune, go back to the start, train again, nine times over; and beside each ticket train its impostors: the same mask with other weights, the same weights under another mask.
+# **What you will do.** Train, prune, go back to the start, train again, nine times over; and beside each ticket train
+# its impostors: the same mask with other weights, the same weights under another mask.
 #
-# **What you will learn.** What exactly the Lottery Ticket Hypothesis claims; which four steps find a ticket and how each is done wrong; and why a curve without controls shows nothing.
+# **What you will learn.** What exactly the Lottery Ticket Hypothesis claims; which four steps find a ticket and how
+# each is done wrong; and why a curve without controls shows nothing.
 #
 # **What you will need.** Tutorials 6, 10 and 11. Under thirty seconds.
 
@@ -18,7 +20,8 @@ import numpy as np
 from numpynet.data import load_digits, split_validation
 from numpynet.figures import COLOURS, STYLE, band
 from numpynet.lottery.controls import control_rngs, reinitialised, shuffled_mask
-from numpynet.lottery.imp import iterative_pruning, magnitude_pruning
+from numpynet.lottery.imp import iterative_pruning
+from numpynet.lottery.prune_rules import prune_rule
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
 from numpynet.parameters import Parameters
@@ -33,27 +36,34 @@ plt.rcParams.update(STYLE)
 # %% [markdown]
 # ## The claim
 #
-# Prune a trained network to a tenth: it still works (Tutorial 11). Take a network of that shape *from the beginning* and train it: it works worse. So a large net seems to be needed for the training, though not for the result. Frankle and Carbin (2019) found that this is not so. The
-# small network can be trained from the beginning, if it begins with **the weights that it had in the large one**:
+# Prune a trained network to a tenth: it still works (Tutorial 11). Take a network of that shape *from the beginning*
+# and train it: it works worse. So a large net seems to be needed for the training, though not for the result. Frankle
+# and Carbin (2019) found that this is not so. The small network can be trained from the beginning, if it begins with
+# **the weights that it had in the large one**:
 #
 # $$
 # \text{there is } m \in \{0,1\}^n,\ \lVert m \rVert_0 \ll n, \text{ such that } f(x;\, m \odot \theta_0) \text{ trained alone reaches } a' \ge a \text{ in } j' \le j \text{ steps,} \tag{L1}
 # $$
 #
-# where $\theta_0$ are the initial weights of the dense net with $n$ weights, $a$ is its accuracy after training and $j$ the number of steps it needs. The *pair* of mask and start is called a winning ticket. The words carry weight: *there is* (not: every), *with its own start* (not: any weights),
-# *trained alone* (not: cut out of the trained net).
+# where $\theta_0$ are the initial weights of the dense net with $n$ weights, $a$ is its accuracy after training and
+# $j$ the number of steps it needs. The *pair* of mask and start is called a winning ticket. The words carry weight:
+# *there is* (not: every), *with its own start* (not: any weights), *trained alone* (not: cut out of the trained net).
 #
-# **What would contradict it?** If the same mask did as well with fresh weights, the start would be irrelevant: the *shape* would be what matters. If the start did as well under a shuffled mask, the mask would be irrelevant. So these two are the controls, and they have to be run.
+# **What would contradict it?** If the same mask did as well with fresh weights, the start would be irrelevant: the
+# *shape* would be what matters. If the start did as well under a shuffled mask, the mask would be irrelevant. So
+# these two are the controls, and they have to be run.
 #
 # ## The search
 #
-# *Iterative magnitude pruning*: train to the end; remove the smallest share $\rho$ of the survivors in each layer, exactly counted (L2); put the survivors back to their initial values and everything else to exactly 0,
+# *Iterative magnitude pruning*: train to the end; remove the smallest share $\rho$ of the survivors in each layer,
+# exactly counted by Equation (L2); put the survivors back to their initial values and everything else to exactly 0,
 #
 # $$
 # \theta = m \odot \theta_0, \qquad \text{bit for bit,} \tag{L4}
 # $$
 #
-# with a fresh optimizer and the same order of the data; train again. Here it is, for six replicates at once: six seeds, six nets, one stack.
+# with a fresh optimizer and the same order of the data; train again. Here it is, for six replicates at once: six
+# seeds, six nets, one stack.
 
 # %%
 digits = load_digits()
@@ -85,7 +95,8 @@ print("weights left in %:", [round(100 * d, 1) for d in densities])
 print("layers of the last mask, per replicate:", {name: counts[0] for name, counts in alive_counts(masks[-1]).items()})
 
 # %% [markdown]
-# Before looking at any accuracy, check that the search did what it says. Each of these checks has caught a published implementation.
+# Before looking at any accuracy, check that the search did what it says. Each of these checks has caught a published
+# implementation.
 
 # %%
 assert np.array_equal(theta_0.vector, kept_safe.vector)  # nobody has trained theta_0 (no alias)
@@ -112,7 +123,7 @@ print("counts, rewinding, dead weights, identity run: as they should be")
 # The library's `iterative_pruning` is this loop with controls, one level after the other:
 
 # %%
-levels = iterative_pruning(net, plan, train_split, seeds=seeds, rounds=2, prune=magnitude_pruning(0.3))
+levels = iterative_pruning(net, plan, train_split, seeds=seeds, rounds=2, prune=prune_rule(0.3))
 for number, level in enumerate(levels):
     assert np.array_equal(level.weight_mask.vector, masks[number].vector)
 print("numpynet's search gives the same masks, bit for bit")
@@ -120,13 +131,15 @@ print("numpynet's search gives the same masks, bit for bit")
 # %% [markdown]
 # ## The controls
 #
-# Same number of weights in each layer, same data in the same order, same number of steps. Only one thing differs each time:
+# Same number of weights in each layer, same data in the same order, same number of steps. Only one thing differs each
+# time:
 #
 # $$
 # \text{(a) } m \odot \theta_0' \text{ with fresh weights } \theta_0', \qquad \text{(b) } m' \odot \theta_0 \text{ with } m \text{ permuted within each layer.} \tag{L5}
 # $$
 #
-# Why *within* each layer? A mask shuffled over the whole net would change how many weights each layer has, and one would not know which of two changes did it.
+# Why *within* each layer? A mask shuffled over the whole net would change how many weights each layer has, and one
+# would not know which of two changes did it.
 
 # %%
 fresh = reinitialised(net, control_rngs(seeds, "reinit"))
@@ -151,8 +164,11 @@ for level, share in enumerate(densities):
 # %% [markdown]
 # Read it like a referee.
 #
-# * **Ticket against dense.** Down to a fifth of the weights, and a little below, the intervals of the difference contain 0: as far as six runs can tell, the ticket is as good as the dense net. Further down it is worse. "As good at *some* densities" is what (L1) says; "pruning improves accuracy" it does not say.
-# * **Ticket against fresh weights.** From half of the weights on the ticket is better with the same mask, and the gap grows as the net gets sparse. At 100 % there is no difference: the fresh weights are no worse as such.
+# * **Ticket against dense.** Down to a fifth of the weights, and a little below, the intervals of the difference
+#   contain 0: as far as six runs can tell, the ticket is as good as the dense net. Further down it is worse. "As good
+#   at *some* densities" is what Equation (L1) says; "pruning improves accuracy" it does not say.
+# * **Ticket against fresh weights.** From half of the weights on the ticket is better with the same mask, and the gap
+#   grows as the net gets sparse. At 100 % there is no difference: the fresh weights are no worse as such.
 # * **Against the shuffled mask.** Worse still. So neither the mask alone nor the start alone is the ticket.
 
 # %%
@@ -186,7 +202,9 @@ plt.show()
 # %% [markdown]
 # ## How fast?
 #
-# (L1) also says: in at most as many steps. The paper takes $j$ as the step with the smallest *validation* loss. **Pitfall:** in a short training the loss is still falling at the end, and then the "step of the smallest loss" is simply the last one that was looked at. Such a number is *censored*: it says "200 or more", not "200".
+# Equation (L1) also says: in at most as many steps. The paper takes $j$ as the step with the smallest *validation*
+# loss. **Pitfall:** in a short training the loss is still falling at the end, and then the "step of the smallest
+# loss" is simply the last one that was looked at. Such a number is *censored*: it says "200 or more", not "200".
 
 # %%
 last = plan.steps
@@ -201,7 +219,8 @@ for name, histories in arms.items():
 assert censored["ticket"][1] >= 5  # j cannot be read off here
 
 # %% [markdown]
-# So ask another question that these runs can answer: after how many steps is the validation accuracy 85 % for the first time?
+# So ask another question that these runs can answer: after how many steps is the validation accuracy 85 % for the
+# first time?
 
 
 # %%
@@ -225,7 +244,8 @@ assert fast["ticket"] < min(fast["same mask, fresh weights"], fast["same weights
 # %% [markdown]
 # ## One in how many?
 #
-# How special is the ticket among masks of its size? Draw 40 shuffled masks for the start of seed 0, train all of them, as a stack, and see where the ticket stands.
+# How special is the ticket among masks of its size? Draw 40 shuffled masks for the start of seed 0, train all of
+# them, as a stack, and see where the ticket stands.
 
 # %%
 sparse = 5
@@ -256,7 +276,8 @@ plt.show()
 # %% [markdown]
 # ## What it costs, and three ways to spoil it
 #
-# A ticket at 5 % has cost ten full trainings. It is a way to *understand* training, not a way to save it. One could prune to 5 % at once, with the rate that does in one round what nine rounds do,
+# A ticket at 5 % has cost ten full trainings. It is a way to *understand* training, not a way to save it. One could
+# prune to 5 % at once, with the rate that does in one round what nine rounds do,
 #
 # $$
 # \rho_1 = 1 - (1 - \rho)^9 , \tag{L17}
@@ -278,7 +299,8 @@ assert abs(np.mean(weight_density(one_shot)) - densities[-1]) < 1e-3
 assert difference.mean > 0
 
 # %% [markdown]
-# **Spoiled 1: no rewinding.** If the survivors keep their trained values, the result is fine-tuning. It may be *more* accurate, and it says nothing about the start:
+# **Spoiled 1: no rewinding.** If the survivors keep their trained values, the result is fine-tuning. It may be *more*
+# accurate, and it says nothing about the start:
 
 # %%
 theta_T, _ = trained(theta_0, masks[-2])
@@ -289,9 +311,11 @@ print(
 assert not np.array_equal((theta_T * masks[-1]).vector[alive], theta_0.vector[alive])
 
 # %% [markdown]
-# **Spoiled 2: `theta_0 = theta`.** In a loop that trains in place this is an alias, and one rewinds to the trained weights without knowing. `begin` copies; a check like the first of those above costs one line.
+# **Spoiled 2: `theta_0 = theta`.** In a loop that trains in place this is an alias, and one rewinds to the trained
+# weights without knowing. `begin` copies; a check like the first of those above costs one line.
 #
-# **Spoiled 3: the best of many.** Six seeds, and only the best ticket is reported against the *mean* of the controls. Even between two arms that are the same, this shows a "gain":
+# **Spoiled 3: the best of many.** Six seeds, and only the best ticket is reported against the *mean* of the controls.
+# Even between two arms that are the same, this shows a "gain":
 
 # %%
 alike = np.random.default_rng(12).normal(0.95, 0.01, (20_000, 2, 6))  # two arms of six runs, without any difference
@@ -304,31 +328,40 @@ assert 0.011 < gain < 0.014  # the expected maximum of six normals is 1.27 stand
 # %% [markdown]
 # ## The ticket and the one equation
 #
-# In $Z = \frac{D \odot H}{q} (M \odot W) + b$ nothing has changed but $M$: it is chosen by a training, fixed for a whole training, and has no scale. Dropout's $D$ is drawn anew for each example. In between lies a whole family of laws for masks; Tutorial 13 walks through it.
+# In $Z = \frac{D \odot H}{q} (M \odot W) + b$ nothing has changed but $M$: it is chosen by a training, fixed for a
+# whole training, and has no scale. Dropout's $D$ is drawn anew for each example. In between lies a whole family of
+# laws for masks; Tutorial 13 walks through it.
 #
 # ## Exercises
 #
-# > **Exercise 12.1** Somebody shuffles the mask over the whole net and finds that the ticket beats it by far. What else could explain that?
+# > **Exercise 12.1** Somebody shuffles the mask over the whole net and finds that the ticket beats it by far. What
+# > else could explain that?
 #
 # <details><summary>Answer</summary>
 #
-# The layers have other densities. A small output layer may end up nearly empty, and no start can help then. Shuffle within each layer.
+# The layers have other densities. A small output layer may end up nearly empty, and no start can help then. Shuffle
+# within each layer.
 #
 # </details>
 #
-# > **Exercise 12.2** A paper reports "the ticket reaches its smallest validation loss at step 200 of 200, the dense net at step 190: the ticket is slower." What do you say?
+# > **Exercise 12.2** A paper reports "the ticket reaches its smallest validation loss at step 200 of 200, the dense
+# > net at step 190: the ticket is slower." What do you say?
 #
 # <details><summary>Answer</summary>
 #
-# The first number is censored: the loss may fall on after step 200. Train longer, or ask for the step at which a fixed level is reached.
+# The first number is censored: the loss may fall on after step 200. Train longer, or ask for the step at which a
+# fixed level is reached.
 #
 # </details>
 #
-# > **Exercise 12.3** After how many rounds at 20 % is less than 10 % left? And why does a paired difference need fewer seeds than two separate means?
+# > **Exercise 12.3** After how many rounds at 20 % is less than 10 % left? And why does a paired difference need
+# > fewer seeds than two separate means?
 #
 # <details><summary>Answer</summary>
 #
-# $0.8^t < 0.1$ from $t = 11$ on ($0.8^{10} = 0.107$, $0.8^{11} = 0.086$). Pairing removes what the two runs of a seed have in common (start, order of the data, luck with the digits), and what they have in common is often most of the spread.
+# $0.8^t < 0.1$ from $t = 11$ on ($0.8^{10} = 0.107$, $0.8^{11} = 0.086$). Pairing removes what the two runs of a seed
+# have in common (start, order of the data, luck with the digits), and what they have in common is often most of the
+# spread.
 #
 # </details>
 
@@ -341,4 +374,5 @@ assert left / of > 3 * densities[-1]  # it is pruned at half the rate: layers di
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 13: what dropout masks and tickets have to do with each other. `numpynet lottery` runs this experiment on larger data, with more controls and a run folder.
+# Tutorial 13: what dropout masks and tickets have to do with each other. `numpynet lottery` runs this experiment on
+# larger data, with more controls and a run folder.

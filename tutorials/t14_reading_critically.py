@@ -1,10 +1,12 @@
 # %% [markdown]
 # # Tutorial 14: Read an article critically, by running it
 #
-# **What you will do.** Take a short article about dropout and lottery tickets, run what it prints, formula by formula and line by line, find some thirty mistakes, and put each right.
+# **What you will do.** Take a short article about dropout and lottery tickets, run what it prints, formula by formula
+# and line by line, find some thirty mistakes, and put each right.
 #
-# **What you will learn.** A way of reading: every formula has to survive a number, every sentence a "compared with what?", every piece of code a look at what it changes. And what nonsense of each kind
-# looks like from outside, because much of it runs without an error.
+# **What you will learn.** A way of reading: every formula has to survive a number, every sentence a "compared with
+# what?", every piece of code a look at what it changes. And what nonsense of each kind looks like from outside,
+# because much of it runs without an error.
 #
 # **What you will need.** Tutorials 3, 4, 7 and 11. Under twenty seconds.
 
@@ -44,14 +46,18 @@ rng = np.random.default_rng(14)
 # %% [markdown]
 # ## The article
 #
-# "Dropout and the Lottery Ticket Hypothesis: Exploring the Connection" (in Chinese, juejin.cn/post/7315117097151021065). It introduces both ideas, gives three formulas, two examples for PyTorch, challenges, and a list of questions and answers. It has the form of
-# thousands of pages that one finds first when one looks for something. The mistakes that follow are not rare ones. We do not mock it: numpynet began with it.
+# "Dropout and the Lottery Ticket Hypothesis: Exploring the Connection" (in Chinese,
+# juejin.cn/post/7315117097151021065). It introduces both ideas, gives three formulas, two examples for PyTorch,
+# challenges, and a list of questions and answers. It has the form of thousands of pages that one finds first when one
+# looks for something. The mistakes that follow are not rare ones. We do not mock it: numpynet began with it.
 #
 # ## Three formulas
 #
-# **The first**, $P(i) = 1 - p$: $P(i)$ is called the probability that neuron $i$ is *kept*, and $p$ the "dropout *keep* probability".
+# **The first**, $P(i) = 1 - p$: $P(i)$ is called the probability that neuron $i$ is *kept*, and $p$ the "dropout
+# *keep* probability".
 #
-# Read it with a number. If both are keep probabilities, they are equal: $p = 1 - p$. There is exactly one such number:
+# Read it with a number. If both are keep probabilities, they are equal: $p = 1 - p$. There is exactly one such
+# number:
 
 # %%
 candidates = np.linspace(0, 1, 1001)
@@ -60,12 +66,14 @@ print("keep probabilities for which the first formula is not a contradiction:", 
 assert consistent.tolist() == [0.5]
 
 # %% [markdown]
-# And 0.5 is the only value that the article uses, so it never notices. $p$ must be the *drop* probability, as in the article's own code, where the argument is used as one. Half of the world's pages say $p$ for the one, half for the
+# And 0.5 is the only value that the article uses, so it never notices. $p$ must be the *drop* probability, as in the
+# article's own code, where the argument is used as one. Half of the world's pages say $p$ for the one, half for the
 # other. In numpynet it is `keep_prob`, and nothing is tested at 0.5 alone.
 #
 # **The second**, $D_i = P(i) \times X_i$: "$D_i$ is the output of neuron $i$ after dropout, $X_i$ its input."
 #
-# Where is the dropping? No random number stands on the right. The formula gives the *mean* of what dropout does, which is the rule for the evaluation of standard dropout, not for training:
+# Where is the dropping? No random number stands on the right. The formula gives the *mean* of what dropout does,
+# which is the rule for the evaluation of standard dropout, not for training:
 
 # %%
 h, q = 2.0, 0.8
@@ -78,11 +86,15 @@ assert abs(draws.mean() - q * h) < h * math.sqrt(math.log(2e9) / 2e5)  # Hoeffdi
 assert abs(draws.var() - q * (1 - q) * h**2) < 0.02  # and this is what trains
 
 # %% [markdown]
-# (Nor is $X_i$ the neuron's *input*: dropout acts on what a neuron sends out. For ReLU it makes no difference which side of the activation one masks, for tanh it does; Tutorial 7.)
+# (Nor is $X_i$ the neuron's *input*: dropout acts on what a neuron sends out. For ReLU it makes no difference which
+# side of the activation one masks, for tanh it does; Tutorial 7.)
 #
-# **The third**, $W = w_1, w_2, \dots, w_n$: "the lottery ticket hypothesis in a formula: $W$ are the parameters, $w_i$ the $i$-th." It names the parameters. It says nothing about them: no mask, no initial weights, no inequality, nothing that could be
-# true or false. The hypothesis (Frankle and Carbin 2019) is a statement: there is a mask $m \in \{0, 1\}^n$ with few ones, such that $f(x; m \odot \theta_0)$, *trained alone from the initial weights* $\theta_0$, gets at least as accurate in at most as many steps.
-# A good test of a formula is to ask what would contradict it.
+# **The third**, $W = w_1, w_2, \dots, w_n$: "the lottery ticket hypothesis in a formula: $W$ are the parameters,
+# $w_i$ the $i$-th." It names the parameters. It says nothing about them: no mask, no initial weights, no inequality,
+# nothing that could be true or false. The hypothesis (Frankle and Carbin 2019) is a statement: there is a mask
+# $m \in \{0, 1\}^n$ with few ones, such that $f(x; m \odot \theta_0)$, *trained alone from the initial weights*
+# $\theta_0$, gets at least as accurate in at most as many steps. A good test of a formula is to ask what would
+# contradict it.
 #
 # ## The sentences
 #
@@ -98,10 +110,13 @@ assert abs(draws.var() - q * (1 - q) * h**2) < 0.02  # and this is what trains
 #
 # ## The first example: dropout
 #
-# A net 784-500-10, ReLU, cross-entropy, SGD. Beside it a small module "Dropout", applied **to the output of the net**. In words, its forward pass: reshape the argument to rows of 784, overwrite it with random bits that are 1 with probability $1 - p$, restore the shape, return it. We
-# run it in NumPy, where `dropout_as_printed` does just this.
+# A net 784-500-10, ReLU, cross-entropy, SGD. Beside it a small module "Dropout", applied **to the output of the
+# net**. In words, its forward pass: reshape the argument to rows of 784, overwrite it with random bits that are 1
+# with probability $1 - p$, restore the shape, return it. We run it in NumPy, where `dropout_as_printed` does just
+# this.
 #
-# **Mistake: it seldom runs.** The argument is not an image but $N$ rows of 10 logits. The reshape works only if $10 N$ is a multiple of 784:
+# **Mistake: it seldom runs.** The argument is not an image but $N$ rows of 10 logits. The reshape works only if
+# $10 N$ is a multiple of 784:
 
 # %%
 runs = []
@@ -111,7 +126,8 @@ for n_examples in range(1, 1200):
         runs.append(n_examples)
     except ValueError as error:
         message = str(error)
-print("batch sizes up to 1199 for which it runs:", runs, "   otherwise:", message)
+print("batch sizes up to 1199 for which it runs:", runs)
+print("otherwise:", message)
 assert runs == [392, 784, 1176]
 for n_examples in (64, 100, 128, 256):  # none of the sizes that people use
     assert n_examples not in runs
@@ -142,8 +158,10 @@ kept, cache = inverted_dropout_forward(before, D, 0.8)
 assert not np.shares_memory(kept, before)  # right: a function that leaves its argument alone
 
 # %% [markdown]
-# **Mistake: nothing is learned.** The output does not depend on the logits, so its derivative is 0, and so is every gradient before it. The training runs, the loss jitters convincingly, and no parameter moves. What value does it jitter around? The "logits" are $K$ random bits. With $k$ ones among them the
-# log-sum-exp is $\ln(k e + K - k)$, and the logit of the right class is 1 with probability $q$:
+# **Mistake: nothing is learned.** The output does not depend on the logits, so its derivative is 0, and so is every
+# gradient before it. The training runs, the loss jitters convincingly, and no parameter moves. What value does it
+# jitter around? The "logits" are $K$ random bits. With $k$ ones among them the log-sum-exp is $\ln(k e + K - k)$, and
+# the logit of the right class is 1 with probability $q$:
 #
 # $$
 # E\,L = \sum_{k=0}^{K} \binom{K}{k} q^k (1-q)^{K-k} \ln(k e + K - k) - q . \tag{D29}
@@ -170,11 +188,15 @@ through = complex_step(lambda z: np.real((rng.random(z.shape) < 0.5).sum()), x[:
 assert (through == 0).all()  # the derivative of bits with respect to what they replace
 
 # %% [markdown]
-# **Mistake: no scale, and no evaluation.** Mend the module, $D \odot H$, and the next two appear. Without $1/q$ the mean in training is $q$ times that in evaluation (Tutorial 7). And the module stands *outside* of the net, so switching the net to evaluation does not
-# reach it: it goes on drawing bits. Where the mask is an argument, evaluation is simply the call without it.
+# **Mistake: no scale, and no evaluation.** Mend the module, $D \odot H$, and the next two appear. Without $1/q$ the
+# mean in training is $q$ times that in evaluation (Tutorial 7). And the module stands *outside* of the net, so
+# switching the net to evaluation does not reach it: it goes on drawing bits. Where the mask is an argument,
+# evaluation is simply the call without it.
 #
-# **Mistake: dropout on the logits.** Suppose all is mended but the place. The last layer's output is dropped and then goes into the softmax. If the *right* logit is dropped, it becomes 0, and the best that a net can do is to have sent all wrong ones to $-\infty$. But of those, too, some are dropped back to 0: $m$ of
-# them, and the probability of the right class is then $1/(1 + m)$. With $r = 1 - q$ the drop probability,
+# **Mistake: dropout on the logits.** Suppose all is mended but the place. The last layer's output is dropped and then
+# goes into the softmax. If the *right* logit is dropped, it becomes 0, and the best that a net can do is to have sent
+# all wrong ones to $-\infty$. But of those, too, some are dropped back to 0: $m$ of them, and the probability of the
+# right class is then $1/(1 + m)$. With $r = 1 - q$ the drop probability,
 #
 # $$
 # \inf_z E\,L = r\; E \ln\big(1 + \mathrm{Bin}(K - 1, r)\big) . \tag{D28}
@@ -194,14 +216,14 @@ sure = np.where(np.arange(K) == 3, 60.0, -60.0)  # as sure of class 3 as can be
 expected = softmax_cross_entropy_forward(every[:, None, :] * sure, np.array([3]))[0].mean()  # q = 1/2: all alike
 timid = softmax_cross_entropy_forward(every[:, None, :] * (sure / 20), np.array([3]))[0].mean()
 shifted = softmax_cross_entropy_forward(every[:, None, :] * (sure / 20 + 3), np.array([3]))[0].mean()
-print(
-    f"expected loss of a very sure net {expected:.6f}, of a timid one {timid:.4f}, and of the timid one with 3 added to all its logits {shifted:.4f}"
-)
+print(f"expected loss of a very sure net {expected:.6f}, of a timid one {timid:.4f},")
+print(f"and of the timid one with 3 added to all its logits {shifted:.4f}")
 assert abs(expected - floor) < 1e-9 and timid > floor
 assert abs(shifted - timid) > 0.1  # a shift of all logits changes nothing in a softmax; here it does
 
 # %% [markdown]
-# Let us see it in a training: the same net and data, dropout on the logits and on the hidden units, with gradients that are right in both cases.
+# Let us see it in a training: the same net and data, dropout on the logits and on the hidden units, with gradients
+# that are right in both cases.
 
 # %%
 data = load_digits(dtype=np.float64)
@@ -242,7 +264,8 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The example has more small things (data, device, functions never defined; images never flattened; no seed). **Put right**, all of it is this: the loop of Tutorial 7.
+# The example has more small things (data, device, functions never defined; images never flattened; no seed). **Put
+# right**, all of it is this: the loop of Tutorial 7.
 
 # %%
 digits = load_digits()
@@ -255,16 +278,19 @@ assert history[-1].accuracy["test"] > 0.9
 # %% [markdown]
 # ## The second example: a lottery ticket
 #
-# Train a net. Make a second net and, layer by layer, put the result of a pruning call into it (the call does not exist, and no amount is given). Train the second net with the same loop, with the optimizer of the first. Suppose the call pruned half of each
-# layer. What has been done?
+# Train a net. Make a second net and, layer by layer, put the result of a pruning call into it (the call does not
+# exist, and no amount is given). Train the second net with the same loop, with the optimizer of the first. Suppose
+# the call pruned half of each layer. What has been done?
 #
-# **Mistake: no rewinding.** A ticket starts from $m \odot \theta_0$. Nobody has kept $\theta_0$; the second loop starts from the *trained* weights:
+# **Mistake: no rewinding.** A ticket starts from $m \odot \theta_0$. Nobody has kept $\theta_0$; the second loop
+# starts from the *trained* weights:
 #
 # $$
 # \theta = m \odot \theta_T \quad \text{(fine-tuning)} \qquad \text{instead of} \qquad \theta = m \odot \theta_0 . \tag{L16}
 # $$
 #
-# Fine-tuning is a respectable thing to do. It is another experiment: it cannot tell whether the *start* was a winning ticket.
+# Fine-tuning is a respectable thing to do. It is another experiment: it cannot tell whether the *start* was a winning
+# ticket.
 
 # %%
 small = MLP((64, 60, 10))
@@ -284,7 +310,9 @@ assert np.array_equal(ticket_start.vector[alive], theta_0.vector[alive])
 assert not np.array_equal(printed_start.vector[alive], theta_0.vector[alive])
 
 # %% [markdown]
-# **Mistake: two names, one net.** The second net gets the first net's own layers. Pruning one prunes the other; the dense net, with which one would like to compare, is gone, and the second net's new initial weights, which would have made a good control, are thrown away. In NumPy terms:
+# **Mistake: two names, one net.** The second net gets the first net's own layers. Pruning one prunes the other; the
+# dense net, with which one would like to compare, is gone, and the second net's new initial weights, which would have
+# made a good control, are thrown away. In NumPy terms:
 
 # %%
 dense = theta_T.copy()
@@ -299,7 +327,8 @@ print(
 assert np.count_nonzero(dense.vector[m.vector == 0]) == 0
 
 # %% [markdown]
-# **Mistake: no mask in the second loop.** Somebody who prunes by hand, by writing zeros once, has a dense net again one step later:
+# **Mistake: no mask in the second loop.** Somebody who prunes by hand, by writing zeros once, has a dense net again
+# one step later:
 
 
 # %%
@@ -323,10 +352,13 @@ for optimizer in (SGD(), Momentum(0.9), Adam()):
     assert revived > 0.7 and with_mask == 0
 
 # %% [markdown]
-# (Those that stay away sit at pixels that never have ink, or behind units that are closed for all examples: their gradient happens to be 0.)
+# (Those that stay away sit at pixels that never have ink, or behind units that are closed for all examples: their
+# gradient happens to be 0.)
 #
-# **Mistake: no control.** This is the gravest, because no amount of correct code mends it. "The pruned net reaches 97 %" may mean that the ticket is good, or that *any* net of this size does it. Two comparisons separate that (Tutorial 12 does it properly): the dense net, and the same mask with **other initial weights**. Five
-# seeds, seven rounds of train, prune, rewind, in each of which 30 % of the survivors go:
+# **Mistake: no control.** This is the gravest, because no amount of correct code mends it. "The pruned net reaches 97
+# %" may mean that the ticket is good, or that *any* net of this size does it. Two comparisons separate that
+# (Tutorial 12 does it properly): the dense net, and the same mask with **other initial weights**. Five seeds, seven
+# rounds of train, prune, rewind, in each of which 30 % of the survivors go:
 
 # %%
 seeds = range(5)
@@ -347,9 +379,13 @@ for _ in range(7):
     theta, ticket_accuracy = trained(start, mask)  # rewound: mask * theta_0
 _, control_accuracy = trained(other, mask)
 left = 100 * np.mean(weight_density(mask))
-print(
-    f"{left:.1f} % of the weights left; test accuracy: dense {t_interval(dense_accuracy).text()} %, ticket {t_interval(ticket_accuracy).text()} %, same mask and other start {t_interval(control_accuracy).text()} %"
-)
+print(f"test accuracy in %, with {left:.1f} % of the weights left:")
+for name, values in (
+    ("dense", dense_accuracy),
+    ("ticket", ticket_accuracy),
+    ("same mask, other start", control_accuracy),
+):
+    print(f"  {name:24s} {t_interval(values).text()}")
 to_dense, to_control = t_interval(ticket_accuracy - dense_accuracy), t_interval(ticket_accuracy - control_accuracy)
 print(
     f"paired differences in points: ticket - dense {to_dense.text(sign=True)}, ticket - other start {to_control.text(sign=True)}"
@@ -381,7 +417,8 @@ plt.show()
 # 1. **Put a number into every formula**, and not 0.5.
 # 2. **What is random in it?** If the text says "random" and the formula does not, it is a mean.
 # 3. **What could contradict it?** If nothing, it says nothing.
-# 4. **Does the output depend on the input?** Feed zeros. Does anything *change* that should not, and not change that should?
+# 4. **Does the output depend on the input?** Feed zeros. Does anything *change* that should not, and not change that
+#    should?
 # 5. **Where is the evaluation?** In which mode, with which scale?
 # 6. **What is copied and what is shared?** Ask `np.shares_memory`.
 # 7. **Compared with what?** Same size, same budget, same data, several seeds, an interval.
@@ -391,27 +428,33 @@ plt.show()
 #
 # ## Exercises
 #
-# > **Exercise 14.1** The floor (D28) is the same with and without the scale $1/q$. Why?
+# > **Exercise 14.1** The floor of Equation (D28) is the same with and without the scale $1/q$. Why?
 #
 # <details><summary>Answer</summary>
 #
-# The infimum is over all logits. Dividing the kept ones by $q$ is the same as choosing other logits, and a dropped one is 0 either way.
+# The infimum is over all logits. Dividing the kept ones by $q$ is the same as choosing other logits, and a dropped
+# one is 0 either way.
 #
 # </details>
 #
-# > **Exercise 14.2** A page claims: "dropping a fifth of the weights of 10, again and again, leaves 8, 6, 4, 2, 0." Which words would make it true, and what do tickets do?
+# > **Exercise 14.2** A page claims: "dropping a fifth of the weights of 10, again and again, leaves 8, 6, 4, 2, 0."
+# > Which words would make it true, and what do tickets do?
 #
 # <details><summary>Answer</summary>
 #
-# "A fifth of the *original* number." Tickets remove a fifth of the *survivors*, by the exact-count rule: 8, 6, 5, 4, 3, 2, 2, ...
+# "A fifth of the *original* number." Tickets remove a fifth of the *survivors*, by the exact-count rule: 8, 6, 5, 4,
+# 3, 2, 2, ...
 #
 # </details>
 #
-# > **Exercise 14.3** In the article's second example the optimizer still belongs to the first net, and training works all the same. By which mistake? What would happen if only the other one were mended?
+# > **Exercise 14.3** In the article's second example the optimizer still belongs to the first net, and training works
+# > all the same. By which mistake? What would happen if only the other one were mended?
 #
 # <details><summary>Answer</summary>
 #
-# Both nets are one net, so the first net's optimizer moves the second's weights. If the nets were two, the loop would compute gradients for the second and step the first: nothing would move, and the gradients, which are cleared through the optimizer, would pile up.
+# Both nets are one net, so the first net's optimizer moves the second's weights. If the nets were two, the loop would
+# compute gradients for the second and step the first: nothing would move, and the gradients, which are cleared
+# through the optimizer, would pile up.
 #
 # </details>
 
@@ -427,4 +470,5 @@ assert abs(scaled - floor) < 1e-9
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 12 finds a ticket with all the controls; Tutorial 13 gives the connection that the article's title promises.
+# Tutorial 12 finds a ticket with all the controls; Tutorial 13 gives the connection that the article's title
+# promises.

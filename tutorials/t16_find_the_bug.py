@@ -1,14 +1,18 @@
 # %% [markdown]
 # # Tutorial 16: Find the bug: read the report of a gradient check
 #
-# **What you will do.** Play detective. Somebody has planted mistakes in the layers of a network; you get what a gradient check prints, without the cause, and name the mistake.
+# **What you will do.** Play detective. Somebody has planted mistakes in the layers of a network; you get what a
+# gradient check prints, without the cause, and name the mistake.
 #
-# **What you will learn.** The few clues that give most bugs away: where the wrong numbers are, whether they share a ratio, whether two calls agree; what the order of the checks is good
-# for; and which bugs leave no trace in any gradient.
+# **What you will learn.** The few clues that give most bugs away: where the wrong numbers are, whether they share a
+# ratio, whether two calls agree; what the order of the checks is good for; and which bugs leave no trace in any
+# gradient.
 #
 # **What you will need.** Tutorials 4, 5 and 7. About ten seconds.
 
 # %%
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -36,15 +40,20 @@ rng = np.random.default_rng(16)
 # Write $a$ for the gradient that the code returns and $n$ for the true one, both as long vectors.
 #
 # 1. **Where is it wrong?** Everywhere, or only at dropped units, pruned weights, closed gates, one row?
-# 2. **Spurious** entries: $a \ne 0$ where $n = 0$. Something that should block lets through. **Missing** ones: $a = 0$ where $n \ne 0$. Something blocks that should not.
-# 3. **Is it a factor?** The factor $c$ that explains $a \approx c\, n$ best makes $\lVert a - c\,n \rVert^2$ smallest. Its derivative $-2\langle n, a - c\, n\rangle$ is 0 at
+# 2. **Spurious** entries: $a \ne 0$ where $n = 0$. Something that should block lets through. **Missing** ones:
+#    $a = 0$ where $n \ne 0$. Something blocks that should not.
+# 3. **Is it a factor?** See below.
+# 4. **Do two calls agree,** and do the arguments look the same after the call as before?
+#
+# The factor $c$ that explains $a \approx c\, n$ best makes $\lVert a - c\,n \rVert^2$ smallest. The derivative of
+# that, $-2\langle n, a - c\, n\rangle$, is 0 at
 #
 # $$
 # c = \frac{\langle a, n \rangle}{\langle n, n \rangle}, \qquad \text{and what is left over is } \frac{\lVert a - c\, n \rVert}{\lVert a \rVert} .
 # $$
 #
-#    Only if nothing is left over is $c$ a factor; then it is a number like $N$, $\frac1N$, $q$, $\frac1q$, $2$, $-1$, and it names the bug. With something left over, $c$ is meaningless, however round it looks.
-# 4. **Do two calls agree,** and do the arguments look the same after the call as before?
+# Only if nothing is left over is $c$ a factor; then it is a number like $N$, $\frac1N$, $q$, $\frac1q$, $2$ or $-1$,
+# and it names the bug. With something left over, $c$ is meaningless, however round it looks.
 
 
 # %%
@@ -107,27 +116,36 @@ plt.show()
 # %% [markdown]
 # ## The cases
 #
-# From here on numpynet's checker gathers the clues. `check_layers` takes an implementation (a set of layer functions), checks it *from the loss backwards*, each layer alone with a random upstream gradient, and reports. We let it print all but the
-# cause. Cover the answers and think.
+# From here on numpynet's checker gathers the clues. `check_layers` takes an implementation (a set of layer
+# functions), checks it *from the loss backwards*, each layer alone with a random upstream gradient, and reports. We
+# let it print all but the cause. Cover the answers and think.
 
 
 # %%
+def show(text):
+    """Print a report, long lines folded."""
+    for line in text.splitlines():
+        print(textwrap.fill(line, 100, subsequent_indent="      "))
+
+
 def evidence(case):
     """What the check says about a planted bug, without the cause; and the full report."""
     reports = check_layers(bug(case).plant())
     first = next(report for report in reports if not report.passed)
-    print(first.text("ratio"))
+    show(first.text("ratio"))
     return first
 
 
 case_1 = evidence("9-linear")
 
 # %% [markdown]
-# > **Exercise 16.1** The ratio is the same on every wrong entry, and it is 0.7, the keep probability of this check. What has happened?
+# > **Exercise 16.1** The ratio is the same on every wrong entry, and it is 0.7, the keep probability of this check.
+# > What has happened?
 #
 # <details><summary>Answer</summary>
 #
-# The forward pass divides by $q$, the backward pass does not: the scale $1/q$ is missing. Entries of dropped units are 0 in both, so they are "right".
+# The forward pass divides by $q$, the backward pass does not: the scale $1/q$ is missing. Entries of dropped units
+# are 0 in both, so they are "right".
 #
 # </details>
 
@@ -136,11 +154,13 @@ assert case_1.cause == "9"
 case_2 = evidence("15")
 
 # %% [markdown]
-# > **Exercise 16.2** Everything wrong is spurious, and it sits exactly where weights are pruned. Which line of the backward pass do you look at?
+# > **Exercise 16.2** Everything wrong is spurious, and it sits exactly where weights are pruned. Which line of the
+# > backward pass do you look at?
 #
 # <details><summary>Answer</summary>
 #
-# $dW = M \odot (\tilde H^\top dZ)$: the mask is not applied. The pruned weights receive a gradient, and the next step of the optimizer revives them (Tutorial 11).
+# $dW = M \odot (\tilde H^\top dZ)$: the mask is not applied. The pruned weights receive a gradient, and the next step
+# of the optimizer revives them (Tutorial 11).
 #
 # </details>
 
@@ -149,11 +169,14 @@ assert case_2.cause == "15"
 case_3 = evidence("17")
 
 # %% [markdown]
-# > **Exercise 16.3** `dW` and `db` of this layer have passed, `dx` is wrong wherever it can be, without a common ratio. What do `dx` and only `dx` use?
+# > **Exercise 16.3** `dW` and `db` of this layer have passed, `dx` is wrong wherever it can be, without a common
+# > ratio. What do `dx` and only `dx` use?
 #
 # <details><summary>Answer</summary>
 #
-# The weights. $dx$ must go back through $M \odot W$, and here it goes through $W$: what has been pruned still carries gradient upstream. In a whole network everything in front of this layer would look wrong and this layer right, which is why layers are checked one by one.
+# The weights. $dx$ must go back through $M \odot W$, and here it goes through $W$: what has been pruned still carries
+# gradient upstream. In a whole network everything in front of this layer would look wrong and this layer right, which
+# is why layers are checked one by one.
 #
 # </details>
 
@@ -162,11 +185,13 @@ assert case_3.cause == "17"
 case_4 = evidence("20b")
 
 # %% [markdown]
-# > **Exercise 16.4** A ReLU whose gradient is spurious in some places *and* missing in others. A gate is there, then, but it is the wrong one. Where might it come from?
+# > **Exercise 16.4** A ReLU whose gradient is spurious in some places *and* missing in others. A gate is there, then,
+# > but it is the wrong one. Where might it come from?
 #
 # <details><summary>Answer</summary>
 #
-# It lets through where the *upstream gradient* is positive: `dh * (dh > 0)` instead of `dh * (z > 0)`. A check with an upstream gradient of ones would see an always-open gate; with a random one both kinds of mistake show.
+# It lets through where the *upstream gradient* is positive: `dh * (dh > 0)` instead of `dh * (z > 0)`. A check with
+# an upstream gradient of ones would see an always-open gate; with a random one both kinds of mistake show.
 #
 # </details>
 
@@ -179,7 +204,8 @@ case_5 = evidence("14a")
 #
 # <details><summary>Answer</summary>
 #
-# Randomness inside: the backward pass draws a fresh mask instead of using that of the forward pass. (A forward pass that draws its own mask would give differences of the size of the loss divided by $h$.)
+# Randomness inside: the backward pass draws a fresh mask instead of using that of the forward pass. (A forward pass
+# that draws its own mask would give differences of the size of the loss divided by $h$.)
 #
 # </details>
 
@@ -192,7 +218,9 @@ case_6 = evidence("26b")
 #
 # <details><summary>Answer</summary>
 #
-# The backward pass writes into the upstream gradient, which belongs to the layer above. If that array is used twice (by a bias, by a second branch, by a second call), the second use finds something else. It works by luck, until somebody adds a line.
+# The backward pass writes into the upstream gradient, which belongs to the layer above. If that array is used twice
+# (by a bias, by a second branch, by a second call), the second use finds something else. It works by luck, until
+# somebody adds a line.
 #
 # </details>
 
@@ -202,20 +230,23 @@ assert case_6.cause == "26b"
 # %% [markdown]
 # ## Same clue, two culprits
 #
-# A ratio of $1/q$ in $dx$ has two explanations: the backward pass divides by $q$ twice, or the *forward* pass forgets to divide (then the true gradient lacks a $1/q$, and the right backward pass has one too many). No gradient can decide. The checker
-# therefore looks at forward *values* first, and stops at the first stage that fails.
+# A ratio of $1/q$ in $dx$ has two explanations: the backward pass divides by $q$ twice, or the *forward* pass forgets
+# to divide (then the true gradient lacks a $1/q$, and the right backward pass has one too many). No gradient can
+# decide. The checker therefore looks at forward *values* first, and stops at the first stage that fails.
 
 # %%
 for case in ("11", "f9"):
     report = next(r for r in check_layers(bug(case).plant()) if not r.passed)
-    print(f"{bug(case).name:30s} fails at stage {report.stage}; passed before: {', '.join(report.passed_before)[:60]}")
+    print(f"{bug(case).name:30s} fails at stage {report.stage}, and had passed: {report.passed_before[-1]}")
     print("    cause:", report.causes[0].text)
     assert report.cause == case
 assert next(r for r in check_layers(bug("f9").plant()) if not r.passed).stage == 1
 assert next(r for r in check_layers(bug("11").plant()) if not r.passed).stage == 4
 
 # %% [markdown]
-# **Numbers that keep apart.** A ratio of 5 means "not divided by $N$" in a batch of five. But for $q = 0.8$ it is $1/(1 - q)$ as well: keep and drop swapped. With a bad choice of sizes the clue is worth nothing. Count how many of the usual factors coincide:
+# **Numbers that keep apart.** A ratio of 5 means "not divided by $N$" in a batch of five. But for $q = 0.8$ it is
+# $1/(1 - q)$ as well: keep and drop swapped. With a bad choice of sizes the clue is worth nothing. Count how many of
+# the usual factors coincide:
 
 
 # %%
@@ -237,7 +268,8 @@ assert len(coincidences(5, 3, 0.5)) > 5 and ("N", "1/(1-q)") in coincidences(5, 
 # %% [markdown]
 # ## From the loss backwards
 #
-# A student hands in three layers. Each has a mistake. Checked as a whole network, every gradient is wrong and no pattern fits. Checked one by one, from the loss backwards, they come out one after the other:
+# A student hands in three layers. Each has a mistake. Checked as a whole network, every gradient is wrong and no
+# pattern fits. Checked one by one, from the loss backwards, they come out one after the other:
 
 
 # %%
@@ -268,10 +300,10 @@ repairs = {
 for attempt in range(4):
     reports = check_layers(mended)
     broken = [r for r in reports if r.status == "fail"]
-    print(f"attempt {attempt + 1}:", ", ".join(f"{r.layer} {r.status}" for r in reports))
+    print(f"attempt {attempt + 1}:", ", ".join(r.layer for r in broken) or "nothing", "is wrong")
     if not broken:
         break
-    print("   first:", broken[0].layer, "-", broken[0].causes[0].text)
+    show(f"   first {broken[0].layer}: {broken[0].causes[0].text}")
     causes.append(broken[0].cause)
     name = repairs[broken[0].layer]
     mended = mended._replace(**{name: getattr(REFERENCE, name)})  # the student mends it
@@ -279,12 +311,14 @@ assert causes == ["5b", "20a", "2b"]  # loss, ReLU, linear: in this order
 assert all(report.passed for report in reports)
 
 # %% [markdown]
-# The network itself is checked last, and only if its layers are right. Two bugs in *one* layer are found as well, but usually not named: an honest checker then says "no known pattern" and describes.
+# The network itself is checked last, and only if its layers are right. Two bugs in *one* layer are found as well, but
+# usually not named: an honest checker then says "no known pattern" and describes.
 #
 # ## What leaves no trace
 #
-# A gradient check asks: is this the derivative of that function? It cannot know whether it is the function you wanted, whether it survives large numbers, or whether it will do the same tomorrow. The checker's other questions exist for this. Below, mistakes
-# from public repositories, checked once by gradients alone and once by everything:
+# A gradient check asks: is this the derivative of that function? It cannot know whether it is the function you
+# wanted, whether it survives large numbers, or whether it will do the same tomorrow. The checker's other questions
+# exist for this. Below, mistakes from public repositories, checked once by gradients alone and once by everything:
 
 # %%
 pair_of = {"dropout": dropout_pair, "linear": linear_pair, "relu": relu_pair}
@@ -304,12 +338,15 @@ print(f"all {len(MUTANTS)} are found by the whole check; gradients alone miss {b
 assert {"m10", "m11", "m13"} <= set(blind)
 
 # %% [markdown]
-# The misses: a dropout that is unscaled in both directions (a right gradient of the wrong function), a mask that turns `float32` into `float64`, and arrays that are edited or remembered behind your back. Each has a test of its own: the mean over all masks, the type
-# that comes out, a second call in between.
+# The misses: a dropout that is unscaled in both directions (a right gradient of the wrong function), a mask that
+# turns `float32` into `float64`, and arrays that are edited or remembered behind your back. Each has a test of its
+# own: the mean over all masks, the type that comes out, a second call in between.
 #
 # ## How good is the detective?
 #
-# A checker must be tested like anything else. Every bug of the zoo is planted once; count how many are found and how many are named right at first guess. (`numpynet verify --mutants` does this many times, with other numbers each time.)
+# A checker must be tested like anything else. Every bug of the zoo is planted once; count how many are found and how
+# many are named right at first guess. (`numpynet verify --mutants` does this many times, with other numbers each
+# time.)
 
 # %%
 found = named = 0
@@ -330,15 +367,19 @@ assert false_alarms == 0
 #
 #     numpynet check layers.py
 #
-# It prints the same reports, each with a line that repeats it exactly. `--detail where` keeps the causes from you, if you would rather play.
+# It prints the same reports, each with a line that repeats it exactly. `--detail where` keeps the causes from you, if
+# you would rather play.
 #
 # ## Exercises
 #
-# > **Exercise 16.7** `db` has the right shape and is $\frac18$ of the truth everywhere; the batch has 8 examples and 4 classes. Name two mistakes that would do that, and an experiment that decides.
+# > **Exercise 16.7** `db` has the right shape and is $\frac18$ of the truth everywhere; the batch has 8 examples and
+# > 4 classes. Name two mistakes that would do that, and an experiment that decides.
 #
 # <details><summary>Answer</summary>
 #
-# A mean instead of a sum over the examples ($1/N$), or a division by twice the number of classes, $1/(2K)$. Check again with another batch size: if the ratio follows $N$, it is the first. Sizes without such coincidences spare you the question.
+# A mean instead of a sum over the examples ($1/N$), or a division by twice the number of classes, $1/(2K)$. Check
+# again with another batch size: if the ratio follows $N$, it is the first. Sizes without such coincidences spare you
+# the question.
 #
 # </details>
 #
@@ -346,15 +387,19 @@ assert false_alarms == 0
 #
 # <details><summary>Answer</summary>
 #
-# Ask what the numeric side can do. If it is a central difference in `float32`, that is its rounding error. With the complex step in `float64` it would be a bug: something inside runs in `float32`, or a constant is off in the fourth digit.
+# Ask what the numeric side can do. If it is a central difference in `float32`, that is its rounding error. With the
+# complex step in `float64` it would be a bug: something inside runs in `float32`, or a constant is off in the fourth
+# digit.
 #
 # </details>
 #
-# > **Exercise 16.9** Plant a bug of your own in `REFERENCE` (as the student did above), let a friend read `report.text("ratio")`, and see who is faster.
+# > **Exercise 16.9** Plant a bug of your own in `REFERENCE` (as the student did above), let a friend read
+# > `report.text("ratio")`, and see who is faster.
 #
 # <details><summary>Answer</summary>
 #
-# `check_layers(REFERENCE._replace(relu_backward=my_function))` is all you need. The ids and names of 64 bugs to choose from: `[(b.id, b.name) for b in ZOO]`.
+# `check_layers(REFERENCE._replace(relu_backward=my_function))` is all you need. The ids and names of 64 bugs to
+# choose from: `[(b.id, b.name) for b in ZOO]`.
 #
 # </details>
 
@@ -373,4 +418,5 @@ assert len(ZOO) == 64
 # %% [markdown]
 # ## What to read next
 #
-# The other pages use these checks in earnest. If you have come here first, go back to Tutorial 4, where the right formulas are derived.
+# The other pages use these checks in earnest. If you have come here first, go back to Tutorial 4, where the right
+# formulas are derived.

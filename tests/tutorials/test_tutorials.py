@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.test_equation_book import BOOK, cited_ids, read_book
+from numpynet_site.scan import BOOK, CITATION, cited_ids, read_book
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "tutorials").glob("*.py"))}
@@ -82,6 +81,8 @@ def mathematics(source: str) -> list[str]:
     complaints += [f"uses {word}" for word in (r"\label", r"\eqref", r"\bm{") if word in prose]
     complaints += [f"Equation ({id}) does not exist" for id, _ in cited_ids(source) if id not in IDS]
     complaints += [f"tag {id} does not exist" for id in tags(source) if id not in IDS]
+    rest = CITATION.sub("", prose)
+    complaints += [f"{id} is not cited as Equation {id}" for id in re.findall(r"\([BODMPLN]\d+\)", rest)]
     return complaints
 
 
@@ -163,6 +164,7 @@ PAGE = PAGES["t02_masked_layer"]
         (mathematics, "Equation (B1)", "Equation (Z1)"),
         (mathematics, "# $$\n# z =", "# $$ z ="),
         (mathematics, r"\tag{B1}", r"\label{B1}"),
+        (mathematics, "Equation (B1)", "the layer (B1)"),
         (assertions, "assert ", "print("),
         (assertions, "import numpy as np\n", "import numpy as np\nassert True\n"),
         (figures, "# alt: Two maps", "# Two maps"),
