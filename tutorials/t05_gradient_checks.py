@@ -85,14 +85,14 @@ print(f"{vector.size} parameters, loss {loss_of(vector)[0]:.6f}")
 # terms cancel:
 #
 # $$
-# \frac{f(x + h) - f(x - h)}{2h} = f'(x) + \underbrace{\tfrac{h^2}{6} f'''(x) + \dots}_{\text{truncation}} + \underbrace{O(\varepsilon / h)}_{\text{rounding}}, \qquad \varepsilon \approx 2.2 \cdot 10^{-16} . \tag{B26}
+# \frac{f(x + h) - f(x - h)}{2h} = f'(x) + \underbrace{\tfrac{h^2}{6} f'''(x) + \dots}_{\text{truncation}} + \underbrace{O(\varepsilon / h)}_{\text{rounding}} . \tag{B26}
 # $$
 #
-# The second error is the catch. $f$ is known to 16 digits; the two values agree in most of them, and the subtraction
-# leaves the rest. A smaller $h$ makes the first error smaller and the second larger. For the sum
-# $h^2 + \varepsilon/h$ the best $h$ is near $\varepsilon^{1/3} \approx 6 \cdot 10^{-6}$ (set the derivative
-# $2h - \varepsilon/h^2$ to 0), and no more than about 10 or 11 digits can be had. For the forward difference the best
-# is near $\varepsilon^{1/2}$, with 8 digits.
+# with $\varepsilon \approx 2.2 \cdot 10^{-16}$. The second error is the catch. $f$ is known to 16 digits; the two
+# values agree in most of them, and the subtraction leaves the rest. A smaller $h$ makes the first error smaller and
+# the second larger. For the sum $h^2 + \varepsilon/h$ the best $h$ is near
+# $\varepsilon^{1/3} \approx 6 \cdot 10^{-6}$ (set the derivative $2h - \varepsilon/h^2$ to 0), and no more than about
+# 10 or 11 digits can be had. For the forward difference the best is near $\varepsilon^{1/2}$, with 8 digits.
 #
 # ## No subtraction, no rounding: the complex step
 #

@@ -77,7 +77,10 @@ for lr in (0.04, 0.079, 0.081):
 # entry by entry:
 #
 # $$
-# m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \quad s_t = \beta_2 s_{t-1} + (1 - \beta_2) g_t^2, \quad \theta_t = \theta_{t-1} - \eta\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{s_t / (1 - \beta_2^t)} + \epsilon} \tag{O5}
+# \begin{gathered}
+# m_t = \beta_1 m_{t-1} + (1 - \beta_1)\, g_t, \qquad s_t = \beta_2 s_{t-1} + (1 - \beta_2)\, g_t^2, \\
+# \theta_t = \theta_{t-1} - \eta\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{s_t / (1 - \beta_2^t)} + \epsilon}
+# \end{gathered} \tag{O5}
 # $$
 #
 # Both means start from 0 and would be too small at first; the divisions by $1 - \beta^t$ mend that. Multiply all

@@ -51,7 +51,10 @@ rng = np.random.default_rng(7)
 # For one example with hidden activations $h \in \mathbb{R}^{d}$ the mask $d \in \{0, 1\}^{d}$ has the law
 #
 # $$
-# P(d) = \prod_i q^{d_i} (1 - q)^{1 - d_i}, \qquad E\Big[\frac{d_i h_i}{q}\Big] = h_i, \qquad \mathrm{Var}\Big[\frac{d_i h_i}{q}\Big] = h_i^2\, \frac{1 - q}{q} . \tag{D1}
+# \begin{gathered}
+# P(d) = \prod_i q^{d_i} (1 - q)^{1 - d_i}, \\
+# E\Big[\frac{d_i h_i}{q}\Big] = h_i, \qquad \mathrm{Var}\Big[\frac{d_i h_i}{q}\Big] = h_i^2\, \frac{1 - q}{q} .
+# \end{gathered} \tag{D1}
 # $$
 #
 # The mean: $d_i$ is 1 with probability $q$, so $E[d_i] = q$. The variance: $d_i^2 = d_i$, so

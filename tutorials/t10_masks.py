@@ -45,7 +45,10 @@ rng = np.random.default_rng(10)
 # operations on sets become arithmetic:
 #
 # $$
-# M \odot M = M, \qquad M_1 \cap M_2 = M_1 \odot M_2, \qquad M_1 \cup M_2 = M_1 + M_2 - M_1 \odot M_2, \qquad M_1 \setminus M_2 = M_1 \odot (1 - M_2) . \tag{M1}
+# \begin{gathered}
+# M \odot M = M, \qquad M_1 \cap M_2 = M_1 \odot M_2, \\
+# M_1 \cup M_2 = M_1 + M_2 - M_1 \odot M_2, \qquad M_1 \setminus M_2 = M_1 \odot (1 - M_2) .
+# \end{gathered} \tag{M1}
 # $$
 #
 # And $M' \le M$, entry by entry, says that $M'$ keeps nothing that $M$ has dropped. A lottery ticket is pruned in

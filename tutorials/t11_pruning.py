@@ -293,7 +293,10 @@ assert math.isclose(largest["2 gradient masked, memory kept"][-1], expected, rel
 # or nothing may push them: for SGD, momentum, Nesterov, RMSProp and Adam, zeros stay zeros if
 #
 # $$
-# \theta = 0, \quad \text{gradient} = 0, \quad \text{optimizer state} = 0 \quad \text{where } M = 0, \quad \text{and any decay is multiplicative.} \tag{M16}
+# \begin{gathered}
+# \theta = 0, \qquad \text{gradient} = 0, \qquad \text{optimizer state} = 0 \qquad \text{where } M = 0, \\
+# \text{and any decay is multiplicative.}
+# \end{gathered} \tag{M16}
 # $$
 #
 # All these optimizers act on each entry by itself, so both ways give the survivors *the same bits*. numpynet does

@@ -42,7 +42,10 @@ plt.rcParams.update(STYLE)
 # **the weights that it had in the large one**:
 #
 # $$
-# \text{there is } m \in \{0,1\}^n,\ \lVert m \rVert_0 \ll n, \text{ such that } f(x;\, m \odot \theta_0) \text{ trained alone reaches } a' \ge a \text{ in } j' \le j \text{ steps,} \tag{L1}
+# \begin{gathered}
+# \text{there is a mask } m \in \{0,1\}^n \text{ with } \lVert m \rVert_0 \ll n \text{ ones, such that} \\
+# f(x;\, m \odot \theta_0), \text{ trained alone, reaches } a' \ge a \text{ in } j' \le j \text{ steps,}
+# \end{gathered} \tag{L1}
 # $$
 #
 # where $\theta_0$ are the initial weights of the dense net with $n$ weights, $a$ is its accuracy after training and
@@ -135,7 +138,10 @@ print("numpynet's search gives the same masks, bit for bit")
 # time:
 #
 # $$
-# \text{(a) } m \odot \theta_0' \text{ with fresh weights } \theta_0', \qquad \text{(b) } m' \odot \theta_0 \text{ with } m \text{ permuted within each layer.} \tag{L5}
+# \begin{gathered}
+# \text{(a) } m \odot \theta_0' \text{ with fresh weights } \theta_0', \\
+# \text{(b) } m' \odot \theta_0 \text{ with } m' \text{ the mask } m, \text{ permuted within each layer.}
+# \end{gathered} \tag{L5}
 # $$
 #
 # Why *within* each layer? A mask shuffled over the whole net would change how many weights each layer has, and one
