@@ -20,7 +20,7 @@ from numpynet.classroom.sandbox.host import Child, ChildGone, Limits
 from numpynet.classroom.sandbox.stand_ins import StandIns
 from numpynet.classroom.similarity import shipped_share
 from numpynet.classroom.submissions import Submission
-from numpynet.classroom.task import Assignment, CheckResult, Task, run_check
+from numpynet.classroom.task import Assignment, Check, CheckResult, Task, run_check
 from numpynet.classroom.variants import Variant
 from numpynet.conformance.contract import Subject
 
@@ -204,11 +204,13 @@ class _Session:
         flags = [f"imports {name}" for name in facts["imported"] if name in child._setup["refused"]]
         record["flags"] = flags + facts["reaches"]
 
-    def allow(self, seconds: float | None) -> None:
-        """Set the time for the calls of the next check: each, and twice that for all of them."""
-        each = self.rules.limits.seconds if seconds is None else max(seconds, self.rules.limits.seconds)
+    def prepare(self, check: Check) -> None:
+        """Set what the calls of a check may take: each its time, and twice that for all of them."""
+        seconds = self.rules.limits.seconds
+        each = seconds if check.seconds is None else max(check.seconds, seconds)
         self.stand_ins.seconds = each
         self.stand_ins.until = min(time.monotonic() + 2 * each, self.ends + each)
+        self.stand_ins.sees_changes = check.sees_changes
 
     def subject(self) -> Subject:
         """Return the student's functions as stand-ins, by the convention of the equation book."""
@@ -245,7 +247,7 @@ def _graded_task(task: Task, session: _Session, passed: set[str], seed: int) -> 
             continue
         try:
             with session.child():
-                session.allow(check.seconds)
+                session.prepare(check)
                 results.append(run_check(check, session.subject(), _check_seed(seed, task.id, check.name)))
         except ChildGone as gone:
             results.append(CheckResult(check.name, gone.status, 0, check.points, message=gone.message))

@@ -66,7 +66,8 @@ def law_check(
                     return report
         return report
 
-    return Check(name or f"{function}: {', '.join(laws)}", points, run, needs)
+    sees_changes = not {"purity", "new array"}.isdisjoint(laws)
+    return Check(name or f"{function}: {', '.join(laws)}", points, run, needs, sees_changes=sees_changes)
 
 
 def pair_check(
@@ -110,7 +111,7 @@ def pair_check(
             file=subject.file,
         )
 
-    return Check(name, points, run, needs, seconds)
+    return Check(name, points, run, needs, seconds, sees_changes=2 in stages)
 
 
 def layer_ladder(

@@ -26,7 +26,8 @@ class Check(NamedTuple):
     """One rung of a task.
 
     ``run(subject, seed)`` gives a report; its points are earned if the status is "pass". It is not tried unless the
-    checks in ``needs`` (names of earlier ones of the same task) have passed.
+    checks in ``needs`` (names of earlier ones of the same task) have passed. A check that is about edited arguments, caches
+    and results sets ``sees_changes``, and hands over copies alone: what the student's code edits is then edited here.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Check(NamedTuple):
     run: Callable[[Subject, int], Report]
     needs: tuple[str, ...] = ()
     seconds: float | None = None  # for one call of a student's function; None takes the limit of the grading
+    sees_changes: bool = False
 
 
 class Task(NamedTuple):

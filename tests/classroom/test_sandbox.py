@@ -43,7 +43,9 @@ hidden = None
 """
     names = [line.split()[1].split("(")[0] for line in source.splitlines() if line.startswith("def ")]
     with Child("mine.py", source.encode(), [*names, "hidden", "not_there"]) as child:
-        yield child, StandIns(child).functions()
+        stand_ins = StandIns(child)
+        stand_ins.sees_changes = True
+        yield child, stand_ins.functions()
 
 
 def test_what_is_there_is_known(running):
@@ -74,6 +76,19 @@ def test_what_happens_to_arrays_there_happens_here(running):
     shared = f["shares"]()
     f["overwrites"]()
     assert shared.tolist() == [2, 2, 2]
+
+
+def test_inputs_cannot_be_turned_into_such_for_which_an_answer_is_right():
+    """Who edits an argument edits the grader's array only in a check that is about that."""
+    with Child("edits.py", b"def f(a):\n    a *= 0\n    return a", ["f"]) as child:
+        stand_ins = StandIns(child)
+        a = np.ones(3)
+        result = stand_ins.functions()["f"](a)
+        assert a.tolist() == [1, 1, 1]
+        assert not np.shares_memory(result, a)
+        stand_ins.sees_changes = True
+        stand_ins.functions()["f"](a)
+        assert a.tolist() == [0, 0, 0]
 
 
 def test_a_cache_stays_there_and_tells_when_it_is_edited(running):

@@ -2,8 +2,11 @@
 
 What cannot travel stays where it is: a cache or a ticket of the student's comes back as a ``Handle``, which can be handed
 on to other functions and says nothing of what is in it. A function of the grader that is an argument gets a stand-in in the
-child, whose calls are answered here. Changed arguments, overwritten results and edited caches are told by the child and
-done to the arrays here, so that checks for them see what they would see with functions of this process.
+child, whose calls are answered here.
+
+Changed arguments, overwritten results and edited caches are told by the child. They are done to the arrays here only for
+checks that ask for it (``Check.sees_changes``), because these are checks for just that, and hand over copies. Elsewhere a
+submission could otherwise turn the inputs into such for which its answer is right.
 """
 
 from __future__ import annotations
@@ -68,6 +71,7 @@ class StandIns:
     def __init__(self, child: Child) -> None:
         self.child = child
         self.seconds: float | None = None  # for a call; None takes the child's limit
+        self.sees_changes = False
         self.until = float("inf")  # when the time for all calls of a check is over
         self.dropped: list[int] = []
         self.own: list[Any] = []  # values of the grader that the child has names for
@@ -95,13 +99,14 @@ class StandIns:
         self.functions_given, self.own = [], []
         request = {"call": name, "opaque": opaque, "args": args, "kwargs": dict(kwargs), "drop": drop[:4000]}
         number, answer = self.child.request(request, self._left())
-        self._carry_over(answer, number, given)
+        if self.sees_changes:
+            self._carry_over(answer, number, given)
         if "raised" in answer:
             raise_here(answer["raised"], self.child._setup["file"])
         result = answer.get("returned")
-        returned = arrays_of(result)
-        result = _aliased(result, returned, given, answer.get("same"))
-        self._remember(number, result, given)
+        if self.sees_changes:
+            result = _aliased(result, arrays_of(result), given, answer.get("same"))
+            self._remember(number, result)
         return result
 
     def _read(self, number: int, part: str) -> dict[str, np.ndarray]:
@@ -122,7 +127,7 @@ class StandIns:
 
     # ---- what changed in the child changes here ---------------------------------------------------------------------
 
-    def _remember(self, number: int, result: Any, given: list[np.ndarray]) -> None:
+    def _remember(self, number: int, result: Any) -> None:
         self.recent = {key: ref for key, ref in self.recent.items() if key[0] > number - RECENT}
         for k, array in enumerate(arrays_of(result)):
             self.recent[number, "result", k] = weakref.ref(array)
