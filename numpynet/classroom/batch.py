@@ -77,7 +77,9 @@ def prepare(
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     prepare(Path(folder), Path(folder, "grades"), assignment="warmup", salt="s").rules.salt
+    ...     submissions = Path(folder, "submissions")
+    ...     submissions.mkdir()
+    ...     prepare(submissions, Path(folder, "grades"), assignment="warmup", salt="s").rules.salt
     's'
     """
     if not folder.is_dir():

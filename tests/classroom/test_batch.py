@@ -207,7 +207,9 @@ def test_a_grading_process_that_dies_takes_one_submission(school, tmp_path, monk
 
 def test_where_the_command_is_typed_does_not_matter(school, tmp_path):
     """A submission called json.py, in the folder where the teacher works, is not imported by the grader."""
-    for name in ("json", "csv", "hmac", "selectors", "numpy"):
+    for name in ("ann", "bob"):
+        (school / f"{name}.py").unlink()
+    for name in ("json", "hmac", "numpy"):
         (school / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
     code = (
         "import sys; sys.path = [p for p in sys.path if p]; from numpynet.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -215,7 +217,7 @@ def test_where_the_command_is_typed_does_not_matter(school, tmp_path):
     command = [sys.executable, "-c", code, "grade", ".", "-o", "../grades", "--assignment", "warmup", "--limit", "1"]
     assert subprocess.run(command, cwd=school, stdout=subprocess.DEVNULL).returncode == 0
     assert not (tmp_path / "imported").exists()
-    assert len(rows_of(tmp_path / "grades" / "grades.csv")) == 10
+    assert len(rows_of(tmp_path / "grades" / "grades.csv")) == 6
 
 
 def test_cells_are_no_formulas():

@@ -13,6 +13,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 
+BY_NAME = ("open", "exec", "eval", "__import__", "__reduce__", "__array_ufunc__")  # what an own variable is not called
 RUN = 10  # nodes in a run
 MAX_HASHES = 20000
 FOREIGN = ("numpynet", "torch", "jax", "tensorflow", "autograd", "mxnet", "theano", "tinygrad", "cupy", "sympy")
@@ -70,14 +71,14 @@ def facts(source: bytes) -> tuple[list[str], list[str], list[int]]:
             names = [node.module or "."]
             reached |= {REACHES[alias.name] for alias in node.names if alias.name in REACHES}
         elif isinstance(node, ast.Name):
-            reached |= {REACHES[node.id]} if node.id in REACHES else set()
+            reached |= {REACHES[node.id]} if node.id in BY_NAME else set()
         elif isinstance(node, ast.Attribute):
             reached |= {REACHES[node.attr]} if node.attr in REACHES else set()
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            reached |= {REACHES[node.name]} if node.name in REACHES else set()
+            reached |= {REACHES[node.name]} if node.name in BY_NAME else set()
         for name in names:
             imported.add(name.split(".")[0][:40])
-            reached |= {REACHES[part] for part in name.split(".") if part in REACHES}
+            reached |= {REACHES[part] for part in name.split(".")[:1] if part in REACHES and part not in BY_NAME}
     return sorted(imported)[:50], sorted(reached), fingerprint(tree)
 
 
