@@ -55,9 +55,12 @@ def summary_page(title: str, records: Sequence[Mapping[str, Any]]) -> str:
     sections.append(section("Tasks", figure(tasks_figure(shares), text), table(header, rows)))
     causes = Counter(cause for record in records for cause in causes_of(record))
     if causes:
-        bugs = [(count, text) for text, count in causes.most_common(15)]
+        bugs = causes.most_common(12)
         text = "How many submissions have it; only bugs that the diagnosis could name."
-        sections.append(section("Bugs", paragraph(text, quiet=True), table(("submissions", "most likely"), bugs)))
+        rows = [(chr(ord("A") + k), count, what) for k, (what, count) in enumerate(bugs)]
+        sections.append(
+            section("Bugs", figure(bugs_figure(rows), text), table(("bug", "submissions", "most likely"), rows))
+        )
     sections.append(section("To look at", *_look_at(records)))
     return page(title, intro, sections)
 
@@ -99,6 +102,20 @@ def tasks_figure(shares: Mapping[str, float]) -> bytes:
     picture, (ax,) = new_figure()
     ax.bar(list(shares), [100 * share for share in shares.values()], color=COLOURS[2])
     ax.set(xlabel="task", ylabel="points earned (%)", ylim=(0, 100))
+    return png_bytes(picture)
+
+
+def bugs_figure(rows: Sequence[tuple[str, int, str]]) -> bytes:
+    """Return a bar for each bug as a PNG; the letters are explained in the table beside it.
+
+    Examples
+    --------
+    >>> bugs_figure([("A", 3, "everything is counted twice")])[1:4]
+    b'PNG'
+    """
+    picture, (ax,) = new_figure()
+    ax.bar([letter for letter, _, _ in rows], [count for _, count, _ in rows], color=COLOURS[1])
+    ax.set(xlabel="bug", ylabel="submissions")
     return png_bytes(picture)
 
 

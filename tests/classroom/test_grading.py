@@ -20,12 +20,15 @@ from numpynet.gradcheck.report import Report
 from tests.classroom.folder import CASES, HONEST, WARMUP, ZEROS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the doors are those of Linux")
-SHORT = Limits(seconds=0.5, total=8.0)
-RULES = Rules("a salt", limits=SHORT)
-# These wait for a limit of time, or fill one of memory.
-PATIENT = {
+RULES = Rules("a salt", limits=Limits(seconds=5.0))
+SHORT = Limits(seconds=1.0, total=12.0)  # for those that use up whatever they get
+ENDLESS = {
     "hostile_endless_call", "hostile_endless_import", "hostile_sleep_import", "hostile_stops_itself", "hostile_drips", "hostile_memory",
-    "hostile_numeric_backward", "hostile_asks", "hostile_flood", "hostile_200_megabytes", "hostile_os_exit_in_call", "hostile_segfault",
+    "hostile_numeric_backward", "hostile_asks",
+}  # fmt: skip
+# These wait for a limit of time, or fill one of memory, or are as good as others.
+PATIENT = ENDLESS | {
+    "hostile_flood", "hostile_200_megabytes", "hostile_os_exit_in_call", "hostile_segfault",
     "hostile_closes_everything", "hostile_recursion", "hostile_threads", "hostile_atexit", "honest_prints_much", "honest_other_style",
     "honest_latin_1_declared", "wrong_buffer", "wrong_cache_edited",
 }  # fmt: skip
@@ -134,7 +137,7 @@ def test_code_for_the_book_earns_little_in_a_course_with_a_convention_of_its_own
 
 def test_an_endless_task_costs_no_other(closed):
     source = HONEST + "\n\ndef linear_forward(*a, **k):\n    while True:\n        pass\n"
-    record = graded(source.encode())
+    record = graded(source.encode(), limits=SHORT)
     assert [(task["status"], task["points"]) for task in record["tasks"]] == [("timeout", 0), ("pass", 8)]
 
 
