@@ -18,7 +18,7 @@ from numpynet.equations.losses import softmax
 from numpynet.experiments.findings import Claim, Finding
 from numpynet.experiments.parts import kept
 from numpynet.experiments.publish import Report, Table
-from numpynet.experiments.setup import Steps, paired
+from numpynet.experiments.setup import Steps, direction, paired
 from numpynet.figures import COLOURS, new_figure
 from numpynet.link.bench import KEEP_PROB, Bench, Rung, dense_fit, ladder
 from numpynet.network import MLP
@@ -163,7 +163,7 @@ def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS
                 [(f.what, f.text(), f"{100 * f.interval.std:.2f}") for f in findings],
             ),
         ],
-        remark=_remark(findings),
+        remark=_remark(found, findings),
         pictures={
             "equal_cost.png": (
                 _picture(found),
@@ -240,16 +240,29 @@ def _table(found: Costs) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("net", "multiplications", "trainings", "accuracy", base), rows
 
 
-def _remark(findings: Sequence[Finding]) -> str:
-    def clear(part: str) -> str:
-        chosen = [f for f in findings if part in f.key]
-        above = [f.what for f in chosen if f.interval.excludes_zero and f.interval.mean > 0]
-        below = [f.what for f in chosen if f.interval.excludes_zero and f.interval.mean < 0]
-        rest = [f.what for f in chosen if not f.interval.excludes_zero]
-        said = [f"{word}: {'; '.join(names)}" for word, names in (("Above 0", above), ("below 0", below), ("not told apart", rest)) if names]  # fmt: skip
-        return ". ".join(said) + "."
-
-    return f"{clear('one subnetwork')}\n{clear('ticket with dropout - mean net')}\n{clear('average of')}"
+def _remark(found: Costs, findings: Sequence[Finding]) -> str:
+    by_key = {f.key: f for f in findings}
+    words = {"above": "above", "below": "below", "not told apart": "not told apart from"}
+    lines = []
+    for a in found.averages:
+        q = f"{a.keep_prob:g}"
+        parts = []
+        for key in ("with dropout", "without dropout"):
+            one, mean = (by_key[f"ticket {key} - {other}, {q}"] for other in ("one subnetwork", "mean net"))
+            parts.append(
+                f"{key} {words[direction(one.interval)]} that subnetwork ({one.text()} points) and {words[direction(mean.interval)]} "
+                f"the mean net ({mean.text()})"
+            )
+        lines.append(
+            f"One subnetwork at keep_prob {q} costs {a.cost:.2f} of the dense net. The ticket that costs no more is, trained "
+            f"{'; trained '.join(parts)}."
+        )
+        sides: dict[str, list[str]] = {"above": [], "below": [], "not told apart": []}
+        for n in found.counts:
+            sides[direction(by_key[f"average of {n} - mean net, {q}"].interval)].append(str(n))
+        said = [f"{words[side]} the mean net for T = {', '.join(ns)}" for side, ns in sides.items() if ns]
+        lines.append(f"The average of T subnetworks at keep_prob {q} is {'; '.join(said)}.")
+    return "\n".join(lines)
 
 
 def _picture(found: Costs) -> Figure:
@@ -272,6 +285,9 @@ def _picture(found: Costs) -> Figure:
             point(rung.density, rung.fit.test, color=colour, marker="^", markersize=6, label=f"tickets, {name}" if n == 0 else None)  # fmt: skip
     point(1, found.plain[0].fit.test, color="0.3", marker="D", markersize=5, label="dense net, no dropout")
     ax.set_xscale("log")
+    ticks = (0.1, 0.3, 1, 3, 10, 30)
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
     ax.set(xlabel="multiplications per example, dense net = 1", ylabel="test accuracy in %")
     ax.legend(frameon=False, loc="lower right", fontsize=9, ncols=2)
     return figure

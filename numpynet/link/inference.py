@@ -323,13 +323,12 @@ def _remark(findings: Sequence[Finding], last: int) -> str:
 def _picture(found: Sequence[Answers], counts: Sequence[int]) -> Figure:
     figure, (ax,) = new_figure(width=6.8, height=4.2)
     for colour, net in zip(COLOURS, found):
-        band(ax, counts, 100 * net.average, f"{net.name}, average of T", colour, marker="o", markersize=4)
+        band(ax, counts, 100 * net.average, net.name, colour, marker="o", markersize=4)
         ax.axhline(100 * net.expected.mean(), color=colour, linestyle="--", linewidth=1.2)
     ax.set_xscale("log")
     ax.set_xticks(counts, [str(n) for n in counts])
     ax.minorticks_off()
-    ax.set(xlabel="samples T", ylabel="test accuracy in %")
-    ax.legend(
-        frameon=False, loc="best", fontsize=9, title=f"mean of {len(found[0].sampled)} runs; dashed: expected net"
-    )
+    ax.set(xlabel="sampled masks T whose outputs are averaged", ylabel="test accuracy in %")
+    title = f"mean of {len(found[0].sampled)} runs, band: 95 %; dashed: expected net"
+    figure.legend(frameon=False, loc="outside lower center", ncols=len(found), fontsize=9, title=title)
     return figure

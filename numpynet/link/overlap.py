@@ -197,7 +197,7 @@ def _picture(found: Overlaps) -> Figure:
             band(ax, percent, 100 * values[:, layer], name, colour, marker="o", markersize=4)
         ax.plot(percent, 100 * found.chance[:, layer], color="0.4", linestyle="--", linewidth=1.2, label="chance")
         ax.set_xscale("log")
-        ax.set_xticks(percent, [f"{p:.3g}" for p in percent])
+        ax.set_xticks(percent, [f"{p:.1f}" for p in percent])
         ax.minorticks_off()
         ax.invert_xaxis()
         ax.set_ylim(0, 100)

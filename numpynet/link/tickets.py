@@ -212,11 +212,11 @@ def _picture(found: Ladders) -> Figure:
         band(axes[0], percent, 100 * test, name, colour, marker="o", markersize=4)
         band(axes[1], percent[1:], 100 * (test[1:] - test[0]), name, colour, marker="o", markersize=4)
     axes[1].axhline(0, color="0.4", linestyle="--", linewidth=1)
-    for ax, label in zip(axes, ("test accuracy in %", "ticket - dense, in points")):
+    for ax, shown, label in zip(axes, (percent, percent[1:]), ("test accuracy in %", "ticket - dense, in points")):
         ax.set_xscale("log")
-        ax.set_xticks(percent, [f"{p:.3g}" for p in percent])
+        ax.set_xticks(shown, [f"{p:.1f}" for p in shown])
         ax.minorticks_off()
-        ax.set_xlim(percent[0] * 1.08, percent[-1] / 1.08)
+        ax.set_xlim(shown[0] * 1.08, shown[-1] / 1.08)
         ax.set(xlabel="weights left in %", ylabel=label)
     axes[0].legend(frameon=False, loc="best", title=f"mean of {len(found.plain[0].fit.test)} runs, band: 95 %")
     return figure
