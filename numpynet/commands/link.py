@@ -34,6 +34,9 @@ def add_parser(commands) -> None:
         default=Path("runs/link"),
         help="each experiment writes a folder in it (default: %(default)s)",
     )
+    parser.add_argument(
+        "--docs", type=folder, help="with statement: write the page and the numbers of the site into this folder, too"
+    )
     add_places(parser)
     parser.set_defaults(run=_run_link)
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from numpynet.statistics import Interval, t_interval
 from numpynet.storage import StorageError, write_text
 
@@ -193,8 +191,8 @@ def parse_results(document: Any, name: str) -> dict[str, Any]:
 
 
 def _plain(finding: Finding) -> list[float]:
-    """The values as Python floats that show no more digits than float64 has from float32."""
-    values = [float(np.round(value, 12)) for value in finding.values]
+    """The values as Python floats, all their bits; JSON gives them back as they were."""
+    values = [float(value) for value in finding.values]
     if not all(math.isfinite(value) for value in values):
         raise ValueError(f"the finding {finding.key} is {values}, but finite numbers are needed")
     return values

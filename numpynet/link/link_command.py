@@ -12,38 +12,38 @@ from numpynet.experiments.setup import measure_each
 from numpynet.link import equal_cost, inference, learned, overlap, priming, standing, tickets
 from numpynet.link.bench import KEEP_PROB, Bench, bench_of, ladder
 from numpynet.link.laws_table import HEADER, laws_table
-from numpynet.link.statement import write_statement
+from numpynet.link.statement import write_docs, write_statement
 from numpynet.report import text_table
 
 REPLICATES = 8
 EXPERIMENTS = {
     "tickets": Experiment(
         "What are tickets, dropout and both together worth?",
-        *(tickets.report, tickets.QUICK, "mnist1d", 120, 10, REPLICATES),
+        *(tickets.report, tickets.QUICK, "mnist1d", 120, 6, REPLICATES),
     ),
     "priming": Experiment(
         "Does dropout prime a net for pruning?",
-        *(priming.report, priming.QUICK, "mnist1d", 65, 6, REPLICATES),
+        *(priming.report, priming.QUICK, "mnist1d", 65, 4, REPLICATES),
     ),
     "standing": Experiment(
         "Where does a ticket stand among random dropout and DropConnect subnetworks?",
-        *(standing.report, standing.QUICK, "mnist1d", 90, 8, REPLICATES),
+        *(standing.report, standing.QUICK, "mnist1d", 90, 4, REPLICATES),
     ),
     "equal-cost": Experiment(
         "A ticket, T dropout subnetworks or the mean net, at equal cost?",
-        *(equal_cost.report, equal_cost.QUICK, "mnist1d", 135, 11, REPLICATES),
+        *(equal_cost.report, equal_cost.QUICK, "mnist1d", 135, 6, REPLICATES),
     ),
     "inference": Experiment(
         "Supermasks and dropout: one sample, the average, the likeliest mask or the expected net?",
-        *(inference.report, inference.QUICK, "mnist1d", 55, 6, REPLICATES),
+        *(inference.report, inference.QUICK, "mnist1d", 55, 4, REPLICATES),
     ),
     "overlap": Experiment(
         "Do trainings with and without dropout find the same ticket?",
-        *(overlap.report, overlap.QUICK, "mnist1d", 130, 11, REPLICATES),
+        *(overlap.report, overlap.QUICK, "mnist1d", 130, 6, REPLICATES),
     ),
     "learned": Experiment(
         "Do keep probabilities that are learned, and annealed to 0 and 1, end in a ticket?",
-        *(learned.report, learned.QUICK, "mnist1d", 85, 9, REPLICATES),
+        *(learned.report, learned.QUICK, "mnist1d", 85, 5, REPLICATES),
     ),
 }
 
@@ -79,7 +79,10 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
         say(LAWS_REMARK)
         return 0
     if options.name == "statement":
-        say(f"Written to {write_statement(options.out, list(EXPERIMENTS))}")
+        pages = [write_statement(options.out, list(EXPERIMENTS))]
+        if options.docs is not None:
+            pages.append(write_docs(options.out, list(EXPERIMENTS), options.docs))
+        say("\n".join(f"Written to {page}" for page in pages))
         return 0
     code = run_collection(collection(), options, say=say)
     if options.name == "list":

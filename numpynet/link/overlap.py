@@ -175,11 +175,13 @@ def _remark(found: Overlaps, level: int) -> str:
         f"At {percent} of the weights, tickets with and without dropout overlap more than chance in "
         f"{'layers ' + ', '.join(layers) if layers else 'no layer, as far as this can tell'}; they are far from equal."
     )
-    below = [direction(paired(o, r)) for o, r in zip(found.one_shot[level], found.order[level])]
-    words = {"below": "less", "above": "more", "not told apart": "as much, as far as this can tell,"}
-    parts = [f"layer {n + 1} {words[word]}" for n, word in enumerate(below)]
+    sides: dict[str, list[str]] = {"below": [], "above": [], "not told apart": []}
+    for n, (one_shot, order) in enumerate(zip(found.one_shot[level], found.order[level])):
+        sides[direction(paired(one_shot, order))].append(str(n + 1))
+    words = {"below": "fewer", "above": "more", "not told apart": "as many, as far as this can tell,"}
+    parts = [f"{words[side]} in layers {', '.join(layers)}" for side, layers in sides.items() if layers]
     lines.append(
-        f"Switching dropout on keeps of a one-shot mask, against another order of the examples: {'; '.join(parts)}."
+        f"Switching dropout on leaves of the weights of a one-shot mask, against another order of the examples, {'; '.join(parts)}."
     )
     return "\n".join(lines)
 

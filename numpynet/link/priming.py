@@ -200,9 +200,16 @@ def _table(found: Sequence[Pruned]) -> tuple[tuple[str, ...], list[tuple[str, ..
 
 def _remark(found: Sequence[Pruned], findings: Sequence[Finding]) -> str:
     by_key = {f.key: f for f in findings}
-    words = {"above": "less", "below": "more", "not told apart": "neither more nor less, as far as this can tell,"}
-    parts = [f"by {100 * rate:g} % {words[direction(by_key[f'dropout, loss at {rate:g}'].interval)]}" for rate in ASKED]
-    lines = [f"A cut costs the net with dropout, against the one without, {'; '.join(parts)}."]
+    words = {"above": "less", "below": "more", "not told apart": "as much, as far as this can tell"}
+    parts = [
+        f"a cut by {100 * rate:g} % costs it {words[direction(by_key[f'dropout, loss at {rate:g}'].interval)]}"
+        for rate in ASKED
+    ]
+    lead = paired(found[1].test[0], found[0].test[0])
+    lines = [
+        f"Before any cut the net with dropout is {lead.text(sign=True)} points ahead of the one without, so it has more to lose. "
+        f"Against that one, {'; '.join(parts)}."
+    ]
     for pruned in found[2:]:
         better = [
             f"{100 * rate:g} %"

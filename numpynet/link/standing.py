@@ -304,7 +304,8 @@ def _picture(found: Standing) -> Figure:
                 ax.axvspan(
                     interval.mean - interval.half_width, interval.mean + interval.half_width, color=colour, alpha=0.15
                 )
-        ax.set(xlabel="test accuracy in %", ylabel="density of masks", title=f"{weights} weights")
+        ax.set(xlabel="test accuracy in %", ylabel="frequency of masks", title=f"{weights} weights")
         ax.set_yticks([])
-    axes[0].legend(frameon=False, loc="upper right", fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=len(labels), fontsize=9)
     return figure

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from numpynet.experiments.findings import Claim, Finding, read_results, verdict
+from numpynet.experiments.findings import RESULTS, Claim, Finding, read_results, verdict
 from numpynet.storage import write_text
 
 PAGE = "link_results.md"
+SITE_NUMBERS = "results/link-{name}.json"
 NUMBERS = "{name}/results.json"  # where the numbers of an experiment are, from the page
 HEAD = """# The link, measured: a statement of results
 
@@ -25,7 +26,7 @@ there. Read it with these limits in mind:
   the half-width of the 95 % t-interval. An interval covers what changes between replicates, not another data set, another
   split, another size or another way to train.
 * "Agrees" and "disagrees" say on which side of 0 an interval lies, and nothing about size. Where an interval holds 0 nothing
-  is claimed. There are {n} intervals here; of {n} true zeros about {expected:.0f} would be missed by chance.
+  is claimed. There are {n} intervals here; around true zeros, about {expected:.0f} of them would leave the 0 out by chance.
 * The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.
 
 The laws behind it are exact and need no experiment: see `numpynet link laws`, and group M of the [equation book](equations.md).
@@ -90,14 +91,39 @@ def write_statement(folder: Path, names: Sequence[str]) -> Path:
     return path
 
 
+def write_docs(folder: Path, names: Sequence[str], docs: Path) -> Path:
+    """Write the page and the numbers of the site: ``docs/link_results.md`` and ``docs/results/link-NAME.json``.
+
+    Raises
+    ------
+    StorageError
+        An experiment has not been run in this folder; nothing is written then.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as docs:
+    ...     write_docs(Path("runs"), [], Path(docs)).name
+    'link_results.md'
+    """
+    page = statement(collect(folder, names), numbers=SITE_NUMBERS)
+    (docs / "results").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        write_text(docs / SITE_NUMBERS.format(name=name), (folder / name / RESULTS).read_text(encoding="utf-8"))
+    write_text(docs / PAGE, page)
+    return docs / PAGE
+
+
 def _summary(results: Mapping[str, Mapping[str, Any]]) -> str:
     """One table of all claims."""
     rows = [
-        (result["title"], claim.says, *_judged(result, claim))
+        (claim.says, claim.source, _of(result, claim).what, *_judged(result, claim))
         for result in results.values()
         for claim in result["claims"]
     ]
-    return "## At a glance\n\n" + _table(("experiment", "the literature says", "measured", "verdict"), rows)
+    return "## At a glance\n\n" + _table(
+        ("the literature says", "source", "measured here", "mean ± 95 % interval", "verdict"), rows
+    )
 
 
 def _section(result: Mapping[str, Any], numbers: str) -> str:
@@ -119,10 +145,12 @@ def _section(result: Mapping[str, Any], numbers: str) -> str:
         f"`{result['command']}` ([numbers]({numbers}))\n",
         _table(header, rows),
     ]
+    if result.get("remark"):
+        lines += ["What the intervals allow to say:\n", *(f"* {line}" for line in result["remark"]), ""]
     claims: Sequence[Claim] = result["claims"]
     if claims:
         lines.append("What the literature says:\n")
-        lines += [f"* {c.source}: {c.says}. Measured: {' - '.join(_judged(result, c))}." for c in claims]
+        lines += [f"* {c.source}: {c.says}. Measured: {'; '.join(_judged(result, c))}." for c in claims]
         lines.append("")
         different = [c for c in claims if _judged(result, c)[1] == "disagrees"]
         if different:
@@ -141,8 +169,13 @@ def _section(result: Mapping[str, Any], numbers: str) -> str:
 
 
 def _judged(result: Mapping[str, Any], claim: Claim) -> tuple[str, str]:
-    (finding,) = [f for f in result["findings"] if f.key == claim.key]
+    finding = _of(result, claim)
     return finding.text(), verdict(finding, claim)
+
+
+def _of(result: Mapping[str, Any], claim: Claim) -> Finding:
+    (finding,) = [f for f in result["findings"] if f.key == claim.key]
+    return finding
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from numpynet.cli import main
 from numpynet.data import load_digits
-from numpynet.experiments.findings import Claim, Finding, read_results, write_results
+from numpynet.experiments.findings import Claim, Finding, parse_results, read_results, write_results
 from numpynet.link import link_command
 from numpynet.link.bench import bench_of
 from numpynet.link.link_command import EXPERIMENTS
-from numpynet.link.statement import collect, statement
+from numpynet.link.statement import SITE_NUMBERS, collect, statement, write_docs
+from numpynet.storage import StorageError
 from tests.experiments.planted import LOUD, QUIET, SPREAD
 
 
@@ -22,8 +26,11 @@ def small(monkeypatch):
         return bench_of(load_digits(), hidden=(8,), steps=12, every=6, rounds=1, folder=folder / "parts")
 
     monkeypatch.setattr(link_command, "setup_of", setup_of)
-    for name in set(EXPERIMENTS) - {"tickets", "overlap"}:
-        monkeypatch.delitem(EXPERIMENTS, name)
+    two = {name: EXPERIMENTS[name] for name in ("tickets", "overlap")}
+    monkeypatch.setattr(link_command, "EXPERIMENTS", two)
+
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def files_of(folder):
@@ -124,3 +131,23 @@ def test_the_statement_says_what_the_intervals_say(mean, expects, said, unsaid, 
     for text in ("numpynet link tickets --seed 7", "Somebody 2019", "Do they?", "seeds: 7"):
         assert text in page
     assert f"{100 * SPREAD.std(ddof=1):.2f} | 6 |" in page
+
+
+def test_the_page_of_the_site_is_made_of_the_numbers_beside_it():
+    results = {}
+    for name in EXPERIMENTS:
+        path = DOCS / SITE_NUMBERS.format(name=name)
+        results[name] = parse_results(json.loads(path.read_text(encoding="utf-8")), path.name)
+        assert all(len(finding.values) >= 8 for finding in results[name]["findings"])
+    assert (DOCS / "link_results.md").read_text(encoding="utf-8") == statement(results, numbers=SITE_NUMBERS)
+
+
+def test_the_page_of_the_site_is_written_whole_or_not_at_all(tmp_path):
+    results_of(tmp_path / "tickets", LOUD, "above")
+    with pytest.raises(StorageError, match="overlap"):
+        write_docs(tmp_path, ["tickets", "overlap"], tmp_path / "docs")
+    assert not (tmp_path / "docs").exists()
+    path = write_docs(tmp_path, ["tickets"], tmp_path / "docs")
+    assert "(results/link-tickets.json)" in path.read_text(encoding="utf-8")
+    numbers = (tmp_path / "docs" / "results" / "link-tickets.json").read_text(encoding="utf-8")
+    assert numbers == (tmp_path / "tickets" / "results.json").read_text(encoding="utf-8")

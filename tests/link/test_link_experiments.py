@@ -208,7 +208,7 @@ def test_the_two_orders_of_the_examples_differ_in_the_order_alone():
     assert np.array_equal(whole.theta_T.vector, one.theta_T.vector)
 
 
-@pytest.mark.parametrize(("loss", "word"), [(LOUD, "less"), (-LOUD, "more"), (QUIET, "neither more nor less")])
+@pytest.mark.parametrize(("loss", "word"), [(LOUD, "less"), (-LOUD, "more"), (QUIET, "as much")])
 def test_priming_is_said_only_where_the_interval_allows(loss, word):
     n = len(priming.RATES)
     none = priming.Pruned("no dropout", np.tile(BASE, (n, 1)))
@@ -216,4 +216,4 @@ def test_priming_is_said_only_where_the_interval_allows(loss, word):
     with_dropout[priming.RATES.index(0.5)] = shifted(loss)
     found = [none, priming.Pruned("dropout 0.8", with_dropout)]
     line = priming._remark(found, priming._findings(found)).splitlines()[0]
-    assert f"by 50 % {word}" in line and "by 75 % neither more nor less" in line
+    assert f"by 50 % costs it {word}" in line and "by 75 % costs it as much" in line
