@@ -85,7 +85,7 @@ print(f"{vector.size} parameters, loss {loss_of(vector)[0]:.6f}")
 # terms cancel:
 #
 # $$
-# \frac{f(x + h) - f(x - h)}{2h} = f'(x) + \underbrace{\tfrac{h^2}{6} f'''(x) + \dots}_{\text{truncation}} + \underbrace{O(\varepsilon / h)}_{\text{rounding}} . \tag{B26}
+# \frac{f(x + h) - f(x - h)}{2h} = f'(x) + \underbrace{\tfrac{h^2}{6} f'''(x) + \dots}_{\text{truncation}} + \underbrace{O(\varepsilon / h)}_{\text{rounding}} , \tag{B26}
 # $$
 #
 # with $\varepsilon \approx 2.2 \cdot 10^{-16}$. The second error is the catch. $f$ is known to 16 digits; the two

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "tutorials").glob("*.py"))}
 IDS = {row.id for row in read_book(BOOK.read_text(encoding="utf-8"))}
 
-# These take two seconds of processor time or less; the others run with -m slow, and whenever the site is built.
+# These take about two seconds of processor time or less; the others run with -m slow, and whenever the site is built.
 QUICK = {"t01", "t02", "t03", "t04", "t05", "t07", "t08", "t10", "t11", "t14"}
 LEAST_ASSERTIONS = 15
 OPENING = ("**What you will do.**", "**What you will learn.**", "**What you will need.**")
