@@ -231,6 +231,14 @@ def _told(error: BaseException, file: str) -> dict[str, Any]:
     return {"type": type(error).__name__[:60], "message": text, "line": int(line), "inside": inside}
 
 
+def _plain(result: Any) -> Any:
+    """Return a named tuple, an ordered dict and their like as what they are underneath."""
+    for kind in (tuple, list, dict):
+        if isinstance(result, kind) and type(result) is not kind:
+            return kind(result)
+    return result
+
+
 class Server:
     """Answers calls, keeps what cannot travel, and reports arrays that changed though nobody asked for it."""
 
@@ -286,7 +294,7 @@ class Server:
         given = self.wire.arrays_of([request["args"], request["kwargs"]])
         before = [array.tobytes() for array in given]
         try:
-            result = self.module.__dict__[request["call"]](*request["args"], **request["kwargs"])
+            result = _plain(self.module.__dict__[request["call"]](*request["args"], **request["kwargs"]))
         except BaseException as error:
             answer, cache = {"raised": _told(error, self.file)}, None
         else:
