@@ -57,7 +57,7 @@ def test_what_is_there_is_known(running):
     assert child.imported["status"] == "imported"
     assert "hidden" not in f
     assert "not_there" not in f
-    assert child.facts["imported"] == ["numpy"]
+    assert child.facts["imported"] == ["collections", "numpy"]
 
 
 def test_arrays_go_and_come(running):

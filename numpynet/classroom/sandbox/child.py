@@ -231,10 +231,10 @@ def _told(error: BaseException, file: str) -> dict[str, Any]:
     return {"type": type(error).__name__[:60], "message": text, "line": int(line), "inside": inside}
 
 
-def _plain(result: Any) -> Any:
-    """Return a named tuple, an ordered dict and their like as what they are underneath."""
+def _plain(result: Any, reference: type) -> Any:
+    """Return a named tuple, an ordered dict and their like as what they are underneath; not a reference."""
     for kind in (tuple, list, dict):
-        if isinstance(result, kind) and type(result) is not kind:
+        if isinstance(result, kind) and type(result) not in (kind, reference):
             return kind(result)
     return result
 
@@ -294,7 +294,8 @@ class Server:
         given = self.wire.arrays_of([request["args"], request["kwargs"]])
         before = [array.tobytes() for array in given]
         try:
-            result = _plain(self.module.__dict__[request["call"]](*request["args"], **request["kwargs"]))
+            result = self.module.__dict__[request["call"]](*request["args"], **request["kwargs"])
+            result = _plain(result, self.wire.Reference)
         except BaseException as error:
             answer, cache = {"raised": _told(error, self.file)}, None
         else:
