@@ -156,7 +156,7 @@ def feedback_page(record: Mapping[str, Any], detail: str, notes: list[str]) -> s
             (
                 check["name"],
                 WORDS[check["status"]],
-                f"{check['points']:g} of {check['max_points']:g}",
+                f"{check['points']:g} of {check['max_points']:g}" if check["max_points"] else "none to earn",
                 check["feedback"][detail],
             )
             for check in task["checks"]
