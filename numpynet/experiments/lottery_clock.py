@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from numpynet.lottery.experiment import Examples, Experiment
-from numpynet.training import begin, evaluate, train
+from numpynet.parameters import Parameters
+from numpynet.training import TrainingState, begin, evaluate, train
 
 # With ``test_curve`` False the test set is looked at only where the validation loss has a new minimum. How often that is
 # cannot be known in advance; in runs of lenet-mnist it was about one record in this many.
@@ -18,9 +20,9 @@ MINIMA = 5
 class Estimate(NamedTuple):
     """What was measured, and what follows from it. All times in seconds."""
 
-    step: float  # of one stack
+    step: float  # of one stack, the mean over the ladder
     evaluation: float  # of one record of one stack
-    idle: float  # how much of the time the processor was with others while this was measured, 0 to 1
+    fastest: float  # as ``step``, of the fastest tenth of the steps: what an idle machine would do
     stack: int  # replicates trained together
     trainings: int  # of each stack
     steps: int  # of each training
@@ -29,27 +31,27 @@ class Estimate(NamedTuple):
 
     def seconds(self, workers: int = 1) -> float:
         """Time for everything, with so many stacks at once."""
-        return -(-self.stacks // workers) * self.trainings * (self.steps * self.step + self.records * self.evaluation)
+        return self._seconds(workers, self.step)
+
+    def _seconds(self, workers: int, step: float) -> float:
+        return -(-self.stacks // workers) * self.trainings * (self.steps * step + self.records * self.evaluation)
 
     def text(self, workers: int = 1) -> str:
         """Say it in one sentence."""
         share = self.records * self.evaluation / (self.steps * self.step + self.records * self.evaluation)
-        alone = self.seconds(workers) * (1 - self.idle)
+        alone = self._seconds(workers, self.fastest)
+        busy = self.fastest < 0.7 * self.step
         at_once = f", {workers} at once" if workers > 1 else ""
         return (
             f"expected time: about {clock(self.seconds(workers))} ({self.stacks} x {self.trainings} trainings of {self.steps} "
-            f"steps{at_once}; a step takes {1e3 * self.step:.2f} ms for {self.stack} replicate{'s' if self.stack > 1 else ''}, "
+            f"steps{at_once}; a step takes {1e3 * self.step:.2f} ms on the average, for {self.stack} replicate{'s' if self.stack > 1 else ''}, "
             f"the {self.records} evaluations of a training {100 * share:.0f} % of its time)"
-            + (
-                f"; this machine is busy with other work, else it would be about {clock(alone)}"
-                if self.idle > 0.2
-                else ""
-            )
+            + (f"; this machine is busy with other work, else it would be about {clock(alone)}" if busy else "")
         )
 
 
 def measure(experiment: Experiment, examples: Examples, *, seconds: float = 1.0) -> Estimate:
-    """Run the first steps of the first stack, and one evaluation.
+    """Run a few steps of the first stack, with the mask of the first level and with one of the last, and an evaluation.
 
     Parameters
     ----------
@@ -67,26 +69,57 @@ def measure(experiment: Experiment, examples: Examples, *, seconds: float = 1.0)
     seeds = [experiment.seeds[trial] for trial in experiment.groups[0]]
     net, plan = experiment.net(), experiment.plan()
     state = begin(net, plan, examples.train, seed=seeds)
-    state.weight_mask = type(state.theta).ones(net.layout, replicates=state.theta.replicates, dtype=plan.dtype)
+    ladder, densities = experiment.ladder(), np.array(experiment.densities())
+    times = []  # of a step of the dense net, and of the last level, whose steps are shorter: the mean, the fastest tenth
+    for level in (0, -1):
+        state.weight_mask = _some_mask(state, ladder[level])
+        times.append(_times_of_a_step(state, examples, experiment.steps, seconds / 2))
+    dense, last = np.array(times)
+    slope = (dense - last) / (1 - densities[-1]) if densities[-1] < 1 else 0 * dense
+    levels = dense - slope * (1 - densities)[:, None]  # (levels, 2) in proportion to the weights that are left
+    of_level = np.full(len(levels), (experiment.trainings - 1) / max(experiment.rounds, 1))  # how many trainings
+    of_level[0] = 1
+    step, fastest = (levels * of_level[:, None]).sum(axis=0) / of_level.sum()
+    evaluation = _time_of(state, examples.validation)
+    evaluation += _time_of(state, examples.test) / (1 if experiment.test_curve else MINIMA)
+    records = 1 + -(-experiment.steps // experiment.evaluate_every)
+    return Estimate(
+        float(step),
+        evaluation,
+        float(fastest),
+        len(seeds),
+        experiment.trainings,
+        experiment.steps,
+        records,
+        len(experiment.groups),
+    )
+
+
+def _some_mask(state: TrainingState, counts: Mapping[str, int]) -> Parameters:
+    """A mask with so many weights in each layer (or in all of them), anywhere."""
+    layout = state.net.layout
+    mask = Parameters.ones(layout, replicates=state.theta.replicates, dtype=state.theta.dtype)
+    rng = np.random.default_rng(0)
+    for name in layout.weight_names:
+        n = layout.shapes[name][0] * layout.shapes[name][1]
+        alive = counts[name] if name in counts else round(counts["all"] * n / layout.n_weights)
+        mask[name][...] = (rng.permutation(n) < alive).reshape(layout.shapes[name])
+    return mask
+
+
+def _times_of_a_step(state: TrainingState, examples: Examples, most: int, seconds: float) -> tuple[float, float]:
     ends: list[float] = []
 
     def on_step(step: int) -> None:
         ends.append(time.perf_counter())
 
-    until, began = 0, (time.perf_counter(), time.process_time())
-    while state.step < experiment.steps and (len(ends) < 5 or ends[-1] - ends[0] < seconds):
-        until += 5
-        for _ in train(state, examples.train, until=until, on_step=on_step):
+    while state.step < most and (len(ends) < 5 or ends[-1] - ends[0] < seconds):
+        for _ in train(state, examples.train, until=state.step + 5, on_step=on_step):
             pass
-    step = float(np.mean(np.diff(ends))) if len(ends) > 1 else 0.0
-    evaluation = _time_of(state, examples.validation)
-    evaluation += _time_of(state, examples.test) / (1 if experiment.test_curve else MINIMA)
-    passed = time.perf_counter() - began[0]
-    idle = max(0.0, 1 - (time.process_time() - began[1]) / passed)
-    records = 1 + -(-experiment.steps // experiment.evaluate_every)
-    return Estimate(
-        step, evaluation, idle, len(seeds), experiment.trainings, experiment.steps, records, len(experiment.groups)
-    )
+    if state.step >= most:  # a training that is over already begins again
+        state.step = 0
+    times = np.diff(ends) if len(ends) > 1 else np.zeros(1)
+    return float(times.mean()), float(np.percentile(times, 10))
 
 
 def _time_of(state, split) -> float:

@@ -85,7 +85,8 @@ def against_density(
         levels = sorted(level for level, a in cells if a == arm)
         own = [cells[level, arm] for level in levels]
         x = [100 * densities[level] for level in levels]
-        _band_of(ax, x, [scale * cell.values[name] for cell in own], LABELS[arm], colour, line)
+        values = [scale * cell.values[name] for cell in own]
+        _band_of(ax, x, values, LABELS[arm], colour, line, with_band=line == "-")  # nine bands would hide each other
         means = [scale * float(cell.values[name].mean()) for cell in own]
         hollow = [name == "stop_step" and bool(cell.censored.any()) for cell in own]
         for filled in (True, False):
@@ -107,9 +108,18 @@ def against_density(
     return figure
 
 
-def _band_of(ax: Axes, x: Sequence[float], values: Sequence[np.ndarray], label: str, colour: str, line: str) -> None:
+def _band_of(
+    ax: Axes,
+    x: Sequence[float],
+    values: Sequence[np.ndarray],
+    label: str,
+    colour: str,
+    line: str,
+    *,
+    with_band: bool = True,
+) -> None:
     """``band`` for levels that have not all as many replicates, as in a run that is not finished."""
-    if len({len(v) for v in values}) == 1:
+    if with_band and len({len(v) for v in values}) == 1:
         band(ax, x, np.stack(values), label, colour, linestyle=line, linewidth=1.5)
         return
     ax.plot(x, [v.mean() for v in values], color=colour, linestyle=line, label=label, linewidth=1.5)

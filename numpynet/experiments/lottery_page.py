@@ -72,7 +72,8 @@ def lottery_report(folder: Path) -> Report:
         tables=[
             _accuracies(found, experiment, densities),
             _differences(comparisons, densities),
-            _stops(found, comparisons, experiment, densities),
+            _stops(found, experiment, densities),
+            _ratios(comparisons, densities),
             _ends(found, experiment, densities),
         ],
         remark=_remark(comparisons, densities, experiment, missing),
@@ -150,28 +151,31 @@ def _differences(comparisons: Mapping[str, Mapping[int, Comparison]], densities:
     )
 
 
-def _stops(found, comparisons, experiment: Experiment, densities: Sequence[float]) -> Table:
-    other = experiment.controls[0] if experiment.controls else None
+def _stops(found, experiment: Experiment, densities: Sequence[float]) -> Table:
+    arms = ("ticket", *experiment.controls)
     rows = []
     for level, density in enumerate(densities):
-        ticket = found.get((level, "ticket"))
-        if ticket is None:
-            continue
-        row = [f"{100 * density:.2f}", stop_text(ticket)]
-        if other is not None:
-            row.append(stop_text(found[level, other]) if (level, other) in found else "")
-        for name in ("dense", *([other] if other else [])):
+        own = [found.get((level, arm)) for arm in arms]
+        if any(own):
+            rows.append((f"{100 * density:.2f}", *("" if c is None else stop_text(c) for c in own)))
+    return Table("Early stop: step of the smallest validation loss", ("weights left %", *arms), rows)
+
+
+def _ratios(comparisons, densities: Sequence[float]) -> Table:
+    """How much later the dense net and the first control stop."""
+    names = list(comparisons)[:2]
+    rows = []
+    for level in sorted({level for name in names for level in comparisons[name]}):
+        row = [f"{100 * densities[level]:.2f}"]
+        for name in names:
             both = comparisons[name].get(level)
-            row += (
-                ["", ""]
-                if both is None
-                else [ratio_text(r, both.bound) for r in (both.mean_of_ratios, both.ratio_of_means)]
-            )
+            ratios = () if both is None else (both.mean_of_ratios, both.ratio_of_means)
+            row += [ratio_text(r, both.bound) for r in ratios] or ["", ""]
         rows.append(row)
-    header = ["weights left %", "ticket, step", *([f"{other}, step"] if other else [])]
-    for name in ("dense", *([other] if other else [])):
-        header += [f"{name} / ticket: mean of ratios", "ratio of means"]
-    return Table("Early stop: step of the smallest validation loss, and how much later the others stop", header, rows)
+    header = ["weights left %"]
+    for name in names:
+        header += [f"{name} / ticket, mean of ratios", f"{name} / ticket, ratio of means"]
+    return Table("How much later the others stop: ratios of steps, above 1 where the ticket is earlier", header, rows)
 
 
 def _ends(found, experiment: Experiment, densities: Sequence[float]) -> Table:
@@ -267,7 +271,7 @@ def _pictures(folder: Path, experiment: Experiment, found, comparisons, densitie
             figures.against_density(
                 found, densities, name="test_accuracy_stop", scale=100, ylabel="test accuracy at the early stop, in %"
             ),
-            f"Test accuracy at the early stop against the share of weights left.{bands}",
+            f"Test accuracy at the early stop against the share of weights left.{bands} Dashed lines are drawn without theirs.",
         ),
         "early_stop.png": (
             figures.against_density(found, densities, name="stop_step", ylabel="step of the smallest validation loss"),

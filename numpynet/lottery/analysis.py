@@ -144,4 +144,6 @@ def ratio_text(ratio: RatioInterval | None, bound: str) -> str:
     """
     if ratio is None:
         return "none"
+    if bound == "unclear":
+        return "not told (both censored)"
     return f"{bound} {ratio.text()}".strip()

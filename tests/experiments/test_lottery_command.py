@@ -280,13 +280,15 @@ def test_findings_are_held_against_the_literature(made):
 
 def test_the_expected_time_is_the_sum_of_its_parts():
     estimate = Estimate(
-        step=0.001, evaluation=0.04, idle=0.0, stack=1, trainings=46, steps=50_000, records=501, stacks=3
+        step=0.001, evaluation=0.04, fastest=0.001, stack=1, trainings=46, steps=50_000, records=501, stacks=3
     )
     assert estimate.seconds() == pytest.approx(3 * 46 * (50 + 501 * 0.04))
     assert estimate.seconds(2) == pytest.approx(2 * 46 * (50 + 501 * 0.04))
     assert estimate.text(2).startswith("expected time: about 1 h 47 min (3 x 46 trainings of 50000 steps, 2 at once;")
     assert "busy" not in estimate.text()
-    assert "busy" in estimate._replace(idle=0.5).text()
+    busy = estimate._replace(step=0.002).text()
+    assert "about 4 h 36 min" in busy
+    assert busy.endswith("this machine is busy with other work, else it would be about 2 h 41 min")
     assert clock(3599.7) == "1 h 0 min"
 
 
