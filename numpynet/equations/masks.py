@@ -10,7 +10,6 @@ the order (score, flat index). Dead entries are not ranked and never return.
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 
@@ -22,8 +21,7 @@ def sample_mask(
 ) -> np.ndarray:
     """Draw a mask whose entries are 1 with probability keep_prob, independently: d = 1[u < q].   Equations (D1), (D6)
 
-    The plain form is ``(rng.random(shape, dtype=np.float32) < q).astype(dtype)``; what follows is faster and gives the
-    same bits. It always draws one uniform number for each entry, also at keep_prob 1 (where all are kept), so that two runs that
+    It always draws one uniform number for each entry, also at keep_prob 1 (where all are kept), so that two runs that
     differ in keep_prob alone stay aligned, and a smaller keep_prob gives a subset of the mask.
 
     Parameters
@@ -45,26 +43,7 @@ def sample_mask(
            [0., 1., 1., 0., 1.]], dtype=float32)
     """
     q = check_keep_prob(keep_prob)
-    words = _words(check_rng(rng), int(shape) if isinstance(shape, (int, np.integer)) else math.prod(shape))
-    if words is None:
-        return (rng.random(shape, dtype=np.float32) < q).astype(dtype)
-    # u = (word >> 8) / 2^24, so u < q says word < 2^8 ceil(2^24 q), with q rounded to float32 as above.
-    limit = math.ceil(float(np.float32(q)) * 2**24) << 8
-    kept = words < np.uint32(limit) if limit < 2**32 else np.ones(words.shape, bool)
-    return kept.reshape(shape).astype(dtype)
-
-
-def _words(rng: np.random.Generator, n: int) -> np.ndarray | None:
-    """Return the n 32-bit words that ``rng.random(n, dtype=float32)`` would turn into numbers, or None for all but PCG64.
-
-    They are drawn two at a time, which takes half as long; the stream goes on as it would have. A half that an odd draw
-    left over has to be used up first, and no half may be left over here.
-    """
-    if n % 2 or sys.byteorder != "little" or not isinstance(rng.bit_generator, np.random.PCG64):
-        return None
-    if rng.bit_generator.state["has_uint32"]:
-        return None
-    return rng.integers(0, 2**64 - 1, n // 2, dtype=np.uint64, endpoint=True).view(np.uint32)
+    return (check_rng(rng).random(shape, dtype=np.float32) < q).astype(dtype)
 
 
 def intersection(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:

@@ -8,10 +8,13 @@ import numpy as np
 
 from numpynet.data.dataset import Split
 from numpynet.network import MLP
-from numpynet.optimizers import Adam, Optimizer
+from numpynet.optimizers import SGD, Adam, Optimizer
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
+from numpynet.pruning.compact_training import train_compacted
 from numpynet.training import begin, train
+from tests.benchmarks.results import Result, ratio
+from tests.benchmarks.timing import in_turns
 
 LENET, LENET_BATCH = (784, 300, 100, 10), 60
 DOCUMENT, DOCUMENT_BATCH, DOCUMENT_KEEP_PROB = (784, 500, 10), 64, 0.5
@@ -33,6 +36,17 @@ def random_mask(net: MLP, density: float, seed: int = 0) -> Parameters:
     return mask
 
 
+def narrow_mask(net: MLP, density: float, share: float = 0.5) -> Parameters:
+    """A mask of the same density whose weights lie in this share of inputs and hidden units, as pruning tends to leave them."""
+    mask, rng = Parameters.ones(net.layout), np.random.default_rng(0)
+    for layer, name in enumerate(net.layout.weight_names, start=1):
+        d_in, d_out = mask[name].shape
+        rows, columns = int(share * d_in), int(share * d_out) if layer < net.n_layers else d_out
+        mask[name][...] = 0
+        mask[name][:rows, :columns] = rng.random((rows, columns)) < density * d_in * d_out / (rows * columns)
+    return mask
+
+
 def ours(
     sizes: Sequence[int],
     batch: int,
@@ -43,13 +57,14 @@ def ours(
     steps: int = 10,
     split: Split | None = None,
     seed: int | Sequence[int] = 0,
+    compacted: bool = False,
 ) -> Callable[[], object]:
     """Return a function that trains on for so many steps, loop and batches and all."""
     split = random_split(sizes) if split is None else split
     net = MLP(tuple(sizes), keep_prob=keep_prob)
     plan = TrainingPlan(steps=10**9, batch_size=batch, optimizer=optimizer, schedule=0.001, evaluate_every=steps)
-    mask = None if density is None else random_mask(net, density)
-    run = train(begin(net, plan, split, weight_mask=mask, seed=seed), split)
+    mask = None if density is None else (narrow_mask if compacted else random_mask)(net, density)
+    run = (train_compacted if compacted else train)(begin(net, plan, split, weight_mask=mask, seed=seed), split)
     next(run)  # the record before the first step
     return lambda: next(run)
 
@@ -72,6 +87,13 @@ def products(sizes: Sequence[int], batch: int, *, steps: int = 10) -> Callable[[
                     np.matmul(h[layer + 1], W[layer].T, out=dh[layer])
 
     return run
+
+
+def gathering(sizes: Sequence[int], batch: int, *, steps: int = 10) -> Callable[[], object]:
+    """Return a function that picks out the inputs of so many random batches."""
+    x, rng = random_split(sizes).x, np.random.default_rng(0)
+    batches = [rng.permutation(len(x))[:batch] for _ in range(steps)]
+    return lambda: [np.take(x, rows, axis=0) for rows in batches]
 
 
 def in_torch(
@@ -136,3 +158,49 @@ def in_sklearn(sizes: Sequence[int], batch: int, *, steps: int = 10) -> Callable
     net = MLPClassifier(tuple(sizes[1:-1]), solver="adam", batch_size=batch, learning_rate_init=0.001, alpha=0.0)
     classes = np.arange(sizes[-1])
     return lambda: net.partial_fit(split.x, split.y, classes=classes)
+
+
+def measure(rounds: int) -> list[Result]:
+    """Return the ratios of (a) and (b)."""
+    net = (LENET, LENET_BATCH)
+    contestants = {
+        "matrix products": products(*net),
+        "numpynet": ours(*net),
+        **{f"numpynet, masks {100 * d:g} %": ours(*net, density=d) for d in (0.2, 0.036)},
+        "numpynet, 3.6 % compacted": ours(*net, density=0.036, compacted=True),
+        "PyTorch": in_torch(*net),
+        "PyTorch fused": in_torch(*net, fused=True),
+        **{f"PyTorch prune {100 * d:g} %": in_torch(*net, density=d) for d in (0.2, 0.036)},
+        "scikit-learn": in_sklearn(*net),
+        "gathering its batches": gathering(*net),
+    }
+    a = in_turns({name: f for name, f in contestants.items() if f is not None}, rounds=rounds)
+    net = (DOCUMENT, DOCUMENT_BATCH)
+    contestants = {
+        "matrix products": products(*net),
+        "numpynet, no dropout": ours(*net, optimizer=SGD()),
+        "numpynet, dropout": ours(*net, optimizer=SGD(), keep_prob=DOCUMENT_KEEP_PROB),
+        "PyTorch, dropout": in_torch(*net, optimizer="sgd", keep_prob=DOCUMENT_KEEP_PROB),
+        "PyTorch fused, dropout": in_torch(*net, optimizer="sgd", keep_prob=DOCUMENT_KEEP_PROB, fused=True),
+    }
+    b = in_turns({name: f for name, f in contestants.items() if f is not None}, rounds=rounds)
+    return [
+        Result("a", "numpynet, time of a step", 100 * a.median("numpynet"), "ms"),
+        Result("a", "matrix products alone, time of a step", 100 * a.median("matrix products"), "ms"),
+        ratio("a", a, "numpynet, masks 20 %", "PyTorch prune 20 %", limit=0.45),
+        ratio("a", a, "numpynet, masks 3.6 %", "PyTorch prune 3.6 %", limit=0.45),
+        ratio("a", a, "numpynet", "PyTorch fused", limit=0.80, note="no masks on either side"),
+        ratio("a", a, "numpynet", "PyTorch"),
+        ratio("a", a, "numpynet", "scikit-learn"),
+        ratio("a", a, "numpynet", "matrix products", limit=1.7),
+        ratio("a", a, "numpynet, masks 20 %", "matrix products", limit=1.7),
+        ratio("a", a, "numpynet, masks 3.6 %", "matrix products", limit=1.7),
+        ratio("a", a, "numpynet, masks 3.6 %", "numpynet", note="survivors alone are updated"),
+        ratio("a", a, "numpynet, 3.6 % compacted", "numpynet", limit=0.75, note="weights in half of the units"),
+        ratio("a", a, "gathering its batches", "numpynet", note="so prefetching can win no more"),
+        Result("b", "numpynet with dropout, time of a step", 100 * b.median("numpynet, dropout"), "ms"),
+        ratio("b", b, "numpynet, dropout", "PyTorch, dropout", limit=0.6),
+        ratio("b", b, "numpynet, dropout", "PyTorch fused, dropout"),
+        ratio("b", b, "numpynet, dropout", "numpynet, no dropout", limit=1.1),
+        ratio("b", b, "numpynet, dropout", "matrix products"),
+    ]

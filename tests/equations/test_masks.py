@@ -369,28 +369,3 @@ def test_threshold_rules_miss_the_count() -> None:
     assert prune_below_the_percentile(equal, mask, k).sum() == 1000
     # A rate truncated on its way through a percentage.
     assert int(235200 * 19.999999999999996 / 100) == prune_count(0.2, 235200) - 1 == 47039
-
-
-# ---- the fast draw ---------------------------------------------------------------------------------------------------
-
-BIT_GENERATORS = (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
-
-
-@given(
-    shapes=st.lists(st.sampled_from([(), 0, 1, 6, (7,), (3, 5), (4, 6), (2, 1, 3), (1, 8)]), min_size=1, max_size=4),
-    keep_prob=st.floats(2**-24, 1.0) | st.sampled_from([0.8, 0.5, 1.0, 1 - 2**-24, 2**-24, 1e-9]),
-    seed=st.integers(0, 10**6),
-    dtype=st.sampled_from(["float32", "float64"]),
-    kind=st.sampled_from(BIT_GENERATORS),
-)
-@example(shapes=[(3, 5), (4, 6)], keep_prob=0.8, seed=0, dtype="float32", kind=np.random.PCG64)  # a half left over
-@pytest.mark.equation("D1")
-def test_masks_are_those_of_the_plain_form_and_leave_the_same_stream(shapes, keep_prob, seed, dtype, kind):
-    fast, plain = np.random.Generator(kind(seed)), np.random.Generator(kind(seed))
-    for shape in shapes:
-        mask = sample_mask(fast, shape, keep_prob, dtype=dtype)
-        expected = (plain.random(shape, dtype=np.float32) < keep_prob) * np.ones(shape, dtype)
-        assert mask.dtype == expected.dtype
-        assert mask.shape == np.shape(expected)
-        assert np.array_equal(mask, expected)
-    assert fast.random(3).tolist() == plain.random(3).tolist()

@@ -1,0 +1,188 @@
+"""Train a sparse network without the units that nobody hears: the same training on smaller matrices.   Equation (M17)
+
+A unit from which no path of living weights leads to an output has no gradient: whatever leads into it stays as it is,
+and nothing else depends on it. So it may be left out while the others are trained, an input that nobody reads as well,
+and put back afterwards. (A unit that hears nothing may not: its bias goes on learning. ``compact`` takes it away once
+the training is over.)
+
+    for record in train_compacted(state, data.train, monitors={"test": data.test}):     # in the place of train(...)
+        ...
+
+The sums of the matrix products have fewer terms, all those missing being 0, so numbers may differ from those of ``train``
+in the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from numpynet.data.dataset import Split
+from numpynet.network import MLP
+from numpynet.optimizers import Decay, OptimizerState
+from numpynet.parameters import Layout, Parameters
+from numpynet.survivors import ELEMENTWISE
+from numpynet.training import Record, TrainingState, train
+from numpynet.training_checks import own_mask
+
+WORTH_WHILE = 0.9  # share of the stored weights that are left, above which it is not done
+
+
+def train_compacted(
+    state: TrainingState,
+    train_split: Split,
+    *,
+    monitors: Mapping[str, Split] | None = None,
+    on_step: Callable[[int], None] | None = None,
+    until: int | None = None,
+) -> Iterator[Record]:
+    """Train as ``numpynet.training.train`` does, on the units that are heard alone, and yield the same records.
+
+    At each record the state is whole. Where leaving out units would not be exact or would not pay, the training is that of
+    ``train``: no weight mask, masks that differ from replicate to replicate, frozen weights, weight decay or max-norm,
+    an optimizer that is not elementwise or that remembers something of unheard weights, other noise than unit dropout.
+
+    Parameters
+    ----------
+    state, train_split, monitors, on_step, until : as for ``train``
+
+    Yields
+    ------
+    Record
+
+    Raises
+    ------
+    TrainingDiverged, TypeError, ValueError
+        As ``train``; layers and steps are named as there.
+
+    Examples
+    --------
+    >>> from numpynet.data import load_digits
+    >>> from numpynet.plan import TrainingPlan
+    >>> from numpynet.training import begin
+    >>> data, net = load_digits(), MLP((64, 30, 10))
+    >>> mask = Parameters.ones(net.layout)
+    >>> mask["W2"][:20] = 0                                                     # nobody hears the first 20 units
+    >>> state = begin(net, TrainingPlan(steps=5, schedule=0.1), data.train, weight_mask=mask)
+    >>> [record.step for record in train_compacted(state, data.train)], smaller(state).net.sizes
+    ([0, 5], (64, 10, 10))
+    """
+    options = {"on_step": on_step, "until": until}
+    while True:
+        if state.weight_mask is not None and state.frozen is None:  # what train does with a mask, on the whole network
+            state.weight_mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
+            state.theta *= state.weight_mask
+            state.optimizer.impose(state.weight_mask)
+        mask, small = state.weight_mask, smaller(state)
+        if small is None:
+            yield from train(state, train_split, monitors=monitors, **options)
+            return
+        inner = small.state_of(state)
+        views = {name: small.split_of(split) for name, split in (monitors or {}).items()}
+        try:
+            for record in train(inner, small.split_of(train_split), monitors=views, **options):
+                small.put_back(inner, state)
+                yield record
+                if state.weight_mask is not mask:
+                    break
+                inner = small.refreshed(inner, state)
+            else:
+                return
+        finally:
+            if state.weight_mask is mask:
+                small.put_back(inner, state)
+
+
+class Smaller(NamedTuple):
+    """A network without its unheard units, and where its parts are in the whole one."""
+
+    net: MLP
+    inputs: np.ndarray  # numbers of the inputs that are read
+    inside: np.ndarray  # places of its parameters in the vector of the whole network
+
+    def split_of(self, split: Split) -> Split:
+        """Return the examples without the inputs that nobody reads; a copy."""
+        return Split(np.ascontiguousarray(split.x[:, self.inputs]), split.y)
+
+    def of(self, vector: np.ndarray) -> np.ndarray:
+        """Return its part of a vector (..., P) of the whole network; a copy."""
+        return np.ascontiguousarray(vector[..., self.inside])
+
+    def state_of(self, state: TrainingState) -> TrainingState:
+        """Return a training of the small network at the same place, with the same streams and the same history."""
+        theta, mask = (Parameters(self.of(p.vector), self.net.layout) for p in (state.theta, state.weight_mask))
+        slots = {name: self.of(slot) for name, slot in state.optimizer.slots.items()}
+        optimizer = OptimizerState(state.optimizer.step, slots, np.empty_like(theta.vector))
+        return replace(state, net=self.net, theta=theta, weight_mask=mask, optimizer=optimizer)
+
+    def refreshed(self, inner: TrainingState, state: TrainingState) -> TrainingState:
+        """Take over what whoever watches may have changed; the same record."""
+        inner.theta.vector[...] = self.of(state.theta.vector)
+        for name, slot in inner.optimizer.slots.items():
+            slot[...] = self.of(state.optimizer.slots[name])
+        return inner
+
+    def put_back(self, inner: TrainingState, state: TrainingState) -> None:
+        """Write what has been trained into the whole network's state."""
+        state.theta.vector[..., self.inside] = inner.theta.vector
+        for name, slot in inner.optimizer.slots.items():
+            state.optimizer.slots[name][..., self.inside] = slot
+        state.optimizer.step = inner.optimizer.step
+        for name in ("order", "position", "step", "batch_loss_sum", "batch_loss_count", "history"):
+            setattr(state, name, getattr(inner, name))
+
+
+def smaller(state: TrainingState) -> Smaller | None:
+    """Return the network without its unheard units, or None where leaving them out would not be exact or not pay.
+
+    Examples
+    --------
+    >>> from numpynet.plan import TrainingPlan
+    >>> from numpynet.training import begin
+    >>> split = Split(np.zeros((8, 3), np.float32), np.arange(8) % 2)
+    >>> smaller(begin(MLP((3, 4, 2)), TrainingPlan(steps=1, batch_size=2), split)) is None       # a dense net
+    True
+    """
+    net, mask, plan = state.net, state.weight_mask, state.plan
+    if mask is None or mask.replicates or state.frozen is not None or plan.decay != Decay():
+        return None
+    if type(plan.optimizer) not in ELEMENTWISE or plan.keep_schedule is not None or net.rules is not None:
+        return None
+    heard = _heard(net, mask)
+    heard = [units if units.any() else np.arange(units.size) == 0 for units in heard]  # a layer of none is no layer
+    sizes = tuple(int(units.sum()) for units in heard)
+    layout = Layout.of_sizes(sizes)
+    if layout.n_weights > WORTH_WHILE * net.layout.n_weights:
+        return None
+    place = Parameters(np.arange(net.layout.size, dtype=np.float64), net.layout)  # float64 counts to 2^53
+    parts = []
+    for layer, (before, after) in enumerate(zip(heard, heard[1:]), start=1):
+        parts += [place[f"W{layer}"][np.ix_(before, after)].ravel(), place[f"b{layer}"][after]]
+    inside = np.concatenate(parts).astype(np.intp)
+    outside = np.ones(net.layout.size, bool)
+    outside[inside] = False
+    if any(slot[..., outside].any() for slot in state.optimizer.slots.values()):
+        return None  # what is remembered of unheard weights would move them
+    numbers = [np.flatnonzero(units) for units in heard]
+    rules = [
+        rule if rule.sample is None else rule._replace(sample=partial(_sample_heard, rule.sample, full, kept))
+        for rule, full, kept in zip(net.layer_rules, net.sizes, numbers)
+    ]
+    return Smaller(MLP(sizes, net.activation, rules=rules if net.has_dropout else None), numbers[0], inside)
+
+
+def _heard(net: MLP, mask: Parameters) -> list[np.ndarray]:
+    """Of the inputs and of each layer's units, which have a path of living weights to an output."""
+    heard = [np.ones(net.sizes[-1], bool)]
+    for layer in range(net.n_layers, 0, -1):
+        heard.insert(0, (mask[f"W{layer}"][:, heard[0]] != 0).any(axis=1))
+    return heard
+
+
+def _sample_heard(sample, full, kept, rng, batch_shape, d_in, d_out, *, dtype):
+    """The unit mask of the whole layer, drawn as always so that the stream is the same, and of it what is heard."""
+    return np.ascontiguousarray(sample(rng, batch_shape, full, d_out, dtype=dtype)[..., kept])

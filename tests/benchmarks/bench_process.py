@@ -1,0 +1,74 @@
+"""(f) what an import and the start of the command line cost, and (g) peak memory: fresh processes, in turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+from tests.benchmarks.results import Result, ratio
+from tests.benchmarks.timing import Times
+
+STARTS = {
+    "import numpy": "import numpy",
+    "import numpynet": "import numpynet",
+    "import numpynet.training": "import numpynet.training",
+    "import torch": "import torch",
+    "numpynet --help": "import sys; from numpynet.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+}
+TRAIN = """
+import numpy as np
+from tests.benchmarks.bench_step import LENET, LENET_BATCH, {function}
+run = {function}(LENET, LENET_BATCH{more})
+assert run is not None
+for _ in range(5): run()
+"""
+MEMORY = {
+    "import numpy": "import numpy",
+    "numpynet, 784-300-100-10, Adam": TRAIN.format(function="ours", more=""),
+    "numpynet, masks 20 %": TRAIN.format(function="ours", more=", density=0.2"),
+    "numpynet, 16 replicates": TRAIN.format(function="ours", more=", seed=range(16)"),
+    "PyTorch, 784-300-100-10, Adam": TRAIN.format(function="in_torch", more=""),
+}
+# The time and the memory of a child that has ended are in the counts of its parent, so each has a parent of its own.
+ASK = """
+import os, resource, subprocess, sys
+done = subprocess.run([sys.executable, "-c", sys.argv[1]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(done.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
+
+
+def ask(code: str) -> tuple[float, float] | None:
+    """Return processor seconds and peak memory in MB of a fresh Python that runs this; None if it fails."""
+    said = subprocess.run([sys.executable, "-c", ASK, code], capture_output=True, text=True, check=True).stdout.split()
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return None if int(said[0]) else (float(said[1]), float(said[2]) / unit)
+
+
+def starts(codes: Mapping[str, str], rounds: int) -> Times:
+    """Time fresh processes in turns."""
+    names = [name for name, code in codes.items() if ask(code) is not None]
+    seconds = {name: np.empty(rounds) for name in names}
+    for index in range(rounds):
+        for name in names[index % len(names) :] + names[: index % len(names)]:
+            seconds[name][index] = ask(codes[name])[0]
+    return Times(seconds)
+
+
+def measure(rounds: int) -> list[Result]:
+    """Return the results of (f) and (g)."""
+    times = starts(STARTS, rounds)
+    results = [
+        ratio("f", times, "import numpynet", "import numpy", limit=1.15, note="it imports nothing"),
+        ratio("f", times, "import numpynet.training", "import numpy", note="numpy is in it"),
+        ratio("f", times, "numpynet --help", "import numpy"),
+        ratio("f", times, "import torch", "import numpy"),
+        Result("f", "numpynet --help, processor time", times.median("numpynet --help"), "s"),
+    ]
+    for name, code in MEMORY.items():
+        found = ask(code)
+        results.append(Result("g", name, None if found is None else found[1], "MB", note="" if found else "absent"))
+    return results

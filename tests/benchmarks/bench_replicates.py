@@ -1,0 +1,90 @@
+"""(d) R replicates as one stack against R runs one after the other, and two processes against one."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from numpynet.data import load_digits, load_mnist1d
+from numpynet.data.dataset import Split
+from numpynet.network import MLP
+from numpynet.optimizers import Adam
+from numpynet.parallel import run_tasks
+from numpynet.plan import TrainingPlan
+from numpynet.training import begin, train
+from tests.benchmarks.bench_step import ours
+from tests.benchmarks.results import Result, ratio
+from tests.benchmarks.timing import in_turns
+
+NETS = {  # sizes, batch, aim for 16 replicates
+    "MNIST-1D 40-100-100-10, batch 100": ((40, 100, 100, 10), 100, 0.55),
+    "digits 64-64-32-10, batch 64": ((64, 64, 32, 10), 64, 0.45),
+}
+
+
+class Group(NamedTuple):
+    """A group of replicates, as a task."""
+
+    seeds: tuple[int, ...]
+    steps: int
+
+
+def train_group(group: Group) -> bytes:
+    """Train a group on the digits, and return its bits."""
+    data = load_digits()
+    plan = TrainingPlan(steps=group.steps, batch_size=64, optimizer=Adam(), schedule=0.003, evaluate_every=group.steps)
+    state = begin(MLP((64, 64, 32, 10), keep_prob=0.8), plan, data.train, seed=group.seeds)
+    for _ in train(state, data.train):
+        pass
+    return state.theta.vector.tobytes()
+
+
+def stacks(rounds: int) -> list[Result]:
+    """Return the time of R stacked replicates over R times that of one run."""
+    results = []
+    splits = {40: load_mnist1d().train, 64: load_digits().train}
+    for name, (sizes, batch, limit) in NETS.items():
+        split: Split = splits[sizes[0]]
+        times = in_turns(
+            {
+                "1 run": ours(sizes, batch, split=split, steps=30, seed=0),
+                **{f"{R} stacked": ours(sizes, batch, split=split, steps=30, seed=range(R)) for R in (1, 4, 16)},
+            },
+            rounds=rounds,
+        )
+        for R in (1, 4, 16):
+            aim = limit if R == 16 else None
+            what = f"{name}: {R} stacked / {R} run{'s' if R > 1 else ''}"
+            results.append(ratio("d", times, f"{R} stacked", "1 run", what=what, scale=R, limit=aim))
+    return results
+
+
+def processes(steps: int, repeats: int = 3) -> Result:
+    """Return how many times faster two processes are than one, by the clock on the wall, starting them included."""
+    groups = [Group(tuple(range(8 * g, 8 * g + 8)), steps) for g in range(4)]
+    gains = []
+    for _ in range(repeats):
+        seconds, bits = [], []
+        for workers in (1, 2):
+            start = time.perf_counter()
+            bits.append(run_tasks(train_group, groups, workers=workers))
+            seconds.append(time.perf_counter() - start)
+        if bits[0] != bits[1]:
+            raise AssertionError("two workers gave other bits than one")
+        gains.append(seconds[0] / seconds[1])
+    gains.sort()
+    return Result(
+        "d",
+        "4 groups of 8 replicates: one process / two processes, wall clock",
+        gains[len(gains) // 2],
+        low=gains[0],
+        high=gains[-1],
+        limit=1.6,
+        at_least=True,
+        note=f"equal bits; {repeats} times, all of them in the range",
+    )
+
+
+def measure(rounds: int, steps: int = 1000) -> list[Result]:
+    """Return the ratios of (d)."""
+    return [*stacks(rounds), processes(steps)]
