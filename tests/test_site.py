@@ -143,8 +143,22 @@ def test_a_published_result_names_a_command_that_exists_and_its_settings(path):
     assert any("seed" in key for key in record["settings"])
 
 
-def test_there_are_results():
-    assert RESULTS
+def test_every_result_is_shown():
+    shown = re.findall(r"^```\{results\} (.+)$", (DOCS / "results.md").read_text(encoding="utf-8"), re.MULTILINE)
+    paths = [path for pattern in shown for path in (DOCS / "results").glob(f"{pattern}.json")]
+    assert RESULTS and sorted(paths) == RESULTS
+
+
+def test_every_page_stands_in_the_navigation():
+    listed = set()
+    for page in [DOCS / "index.md", DOCS / "howto" / "index.md"]:
+        for block in re.findall(
+            r"^```\{toctree\}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            names = [line for line in block.splitlines() if line and not line.startswith(":")]
+            listed |= {(page.parent / f"{name}.md").resolve() for name in names}
+    pages = {path.resolve() for pattern in ("*.md", "howto/*.md") for path in DOCS.glob(pattern)}
+    assert pages - listed == {(DOCS / "index.md").resolve()}, "name the page in docs/index.md or docs/howto/index.md"
 
 
 # ---- the checker of the built site -----------------------------------------------------------------------------------

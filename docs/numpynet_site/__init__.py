@@ -167,17 +167,14 @@ def _playground_directive():
     from sphinx.util.docutils import SphinxDirective
 
     class Playground(SphinxDirective):
-        """Link to the playground and show it in a frame, where it has been built."""
+        """Link to the playground, where it is part of the build; it is a page of its own."""
 
         def run(self) -> list[nodes.Node]:
             page = Path(self.env.srcdir) / "playground" / "index.html"
             self.env.note_dependency(str(page))
             if not page.exists():
                 return [nodes.paragraph(text="The playground is not part of this build.")]
-            text = (
-                '<p><a href="playground/index.html">Open the playground on a page of its own</a></p>\n'
-                '<iframe class="playground" src="playground/index.html" title="Playground"></iframe>'
-            )
+            text = '<p><a class="open" href="playground/index.html">Open the playground</a></p>'
             return [nodes.raw("", text, format="html")]
 
     return Playground

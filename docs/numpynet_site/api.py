@@ -15,14 +15,16 @@ GROUPS = [
     ("The equations", ["equations"]),
     ("Networks and training", ["parameters", "network", "layer_rules", "initializers", "optimizers", "schedules"]),
     ("", ["plan", "training", "checkpoints", "classifier"]),
-    ("Subnetworks, pruning, tickets", ["subnetworks", "pruning", "lottery"]),
+    ("Subnetworks, pruning, tickets", ["subnetworks", "pruning", "lottery", "link"]),
     ("Data", ["data"]),
     ("Checking", ["gradcheck", "conformance", "audit"]),
     ("Experiments and reports", ["experiments", "statistics", "figures", "report"]),
     ("Teaching", ["classroom"]),
 ]
 # Command-line plumbing, and what pytest loads by itself.
-LEFT_OUT = re.compile(r"numpynet(\.(commands|cli|__main__)\b.*)?$|.*\.(conftest|test_\w+)$|.*\.(zoo|mutants)\b.*")
+LEFT_OUT = re.compile(
+    r"numpynet(\.(commands|cli|__main__)\b.*)?$|.*\.(conftest|test_\w+)$|.*\.(zoo|mutants)\b.*|.*\._\w+$"
+)
 
 
 def modules(root: Path = ROOT) -> dict[str, Path]:

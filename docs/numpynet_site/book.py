@@ -30,11 +30,13 @@ METHODS = {
     "EXP": "experiment with spread",
 }
 FIELDS = {"N": ("What is true", "Counterexample")}
-# Rooms whose functions cite an equation because they measure or audit it, not because they are its code.
+# Rooms whose functions cite an equation because they measure or audit it, not because they are its code. What is in a
+# file whose name begins with an underscore is nobody's business: the solution of an assignment, for instance.
 ROLES = {
     "numpynet/audit/": "Audit",
     "numpynet/experiments/": "Experiments",
-    "numpynet/conformance/": "Laws for any code",
+    "numpynet/conformance/": "Laws",
+    "numpynet/classroom/": "Assignments",
     "numpynet/gradcheck/zoo/": "Planted bugs",
 }
 OWN_ID = re.compile(r"(?<![\w$\\^{\[#-])([BODMPLN]\d+)(?:-([BODMPLN]\d+))?(?![\w}])(?! penalt| regulari| norm)")
@@ -151,7 +153,7 @@ def entry(
     row: Row, known: Iterable[str], mentions: Sequence[Mention], bibliography: Sequence[Entry], lessons: dict[str, str]
 ) -> str:
     """Return one row of the book as MyST: heading, formula, and fields that link to everything about it."""
-    mine = [mention for mention in mentions if mention.id == row.id]
+    mine = [m for m in mentions if m.id == row.id and not re.search(r"/_[^_]", m.path)]
     labels = FIELDS.get(row.id[0], ("", "Holds for", "Verified by"))
     fields: list[tuple[str, str]] = []
     cells = list(zip(labels, row.cells))

@@ -61,6 +61,6 @@ def _row(cells) -> nodes.row:
     row = nodes.row()
     for cell in cells:
         entry = nodes.entry()
-        entry += nodes.paragraph(text=str(cell))
+        entry += nodes.paragraph(text=str(cell), classes=["short"] if len(str(cell)) <= 24 else [])
         row += entry
     return row

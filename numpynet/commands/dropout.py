@@ -14,7 +14,7 @@ def add_parser(commands) -> None:
         "dropout",
         help="experiments on dropout: which keep_prob, what it costs, what it does to the units",
         description="Run an experiment on dropout, several seeds in one stack, and write a table, a figure and a report. "
-        "Differences are paired and come with 95 %% intervals.",
+        "Differences are paired and come with 95 % intervals.",
         epilog="Start with: numpynet dropout list",
     )
     parser.add_argument(

@@ -14,7 +14,7 @@ def add_parser(commands) -> None:
         "link",
         help="experiments on the link between dropout and lottery tickets",
         description="Run an experiment in which dropout and lottery tickets meet, several seeds in one stack, and write a "
-        "table, a figure, a report and the numbers (results.json). Differences are paired and come with 95 %% intervals. "
+        "table, a figure, a report and the numbers (results.json). Differences are paired and come with 95 % intervals. "
         "Finished trainings are kept in OUT/parts: an interrupted run goes on where it was and ends with the same numbers, "
         "and experiments share what they have in common.",
         epilog="Start with: numpynet link list",

@@ -24,7 +24,7 @@ def add_parser(commands) -> None:
         "lottery",
         help="find lottery tickets, with controls, intervals and a report; can be killed and resumed at any moment",
         description="Iterative magnitude pruning with rewinding, and controls that differ from the ticket in one thing. All "
-        "replicates are paired by seed, and every difference comes with its 95 %% interval.",
+        "replicates are paired by seed, and every difference comes with its 95 % interval.",
         epilog="Start with: numpynet lottery run quick --workers 2",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")

@@ -58,8 +58,11 @@ def answers(
 
     Parameters
     ----------
+    bench : how nets are trained and measured
+    name : of the mask law
     samples : max(counts) times the logits (R, N, K) of one mask
     threshold, expected : logits (R, N, K)
+    density : (R,) share of weights that are kept
     counts : T, rising
 
     Examples

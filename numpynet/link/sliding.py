@@ -129,9 +129,10 @@ def slide(
 
     Parameters
     ----------
-    net, plan, train_split, seeds : as for ``numpynet.training.begin``; initial weights and the order of the examples are
-        those of any other training with these seeds
+    net, plan, train_split : as for ``numpynet.training.begin``
     counts : name of a weight matrix -> how many of its weights are left at the end
+    seeds : as for ``numpynet.training.begin``; initial weights and the order of the examples are
+        those of any other training with these seeds
     how : the slide
     on_step : called with the number of completed steps
 
