@@ -29,9 +29,10 @@ rng = np.random.default_rng(3)
 # %% [markdown]
 # ## From scores to probabilities
 #
-# The last layer of a classifier gives $K$ numbers for each example, the *logits* $z_1, \dots, z_K$, of any sign and
-# size. We want $K$ probabilities: positive, with sum 1, the largest for the largest logit. The exponential makes
-# everything positive, and dividing by the sum makes the sum 1. For a whole batch, row by row,
+# The last layer of a classifier, a $Z = \frac{D \odot H}{q} (M \odot W) + b$ like any other (Equation (B1)), gives
+# $K$ numbers for each example, the *logits* $z_1, \dots, z_K$, of any sign and size. We want $K$ probabilities:
+# positive, with sum 1, the largest for the largest logit. The exponential makes everything positive, and dividing by
+# the sum makes the sum 1. For a whole batch, row by row,
 #
 # $$
 # P_{nk} = \frac{e^{Z_{nk}}}{\sum_{j=1}^{K} e^{Z_{nj}}} , \qquad Z, P \in \mathbb{R}^{N \times K} . \tag{B16}

@@ -2,7 +2,7 @@
 # # Tutorial 7: Drop units: one mask, forward and backward
 #
 # **What you will do.** Draw a mask, put it into a network, bring it back through the gradient, and try every way of
-# doing it wrong that has been published, among them a well-known page on NumPy and MNIST.
+# doing it wrong that has been published, among them that of a widely read page on NumPy and MNIST.
 #
 # **What you will learn.** Why the units that stay are divided by $q$ (and when they are not); why the way back must
 # use the mask of the way forward; and why a network with wrong gradients trains all the same.
@@ -303,8 +303,9 @@ assert apart < 1e-13 < 1e-2 < careless_apart
 # %% [markdown]
 # ## A page that trains with wrong gradients
 #
-# A widely read tutorial on deep learning in NumPy trains a net of one hidden layer on MNIST with dropout at $\frac12$
-# and the squared error $\sum_k (Y_k - Z_k)^2$, one example at a time. Its learning is, in our words and symbols:
+# "Deep learning on MNIST", a page of numpy-tutorials (as it stood in that repository in 2026, file
+# `tutorial-deep-learning-on-mnist.md`), trains a net of one hidden layer on MNIST with dropout at $\frac12$ and the
+# squared error $\sum_k (Y_k - Z_k)^2$, one example at a time. What it does in a step is, in our words and symbols:
 #
 #     h  = relu(x @ W1)                      D = a 0/1 mask;   h *= D * 2
 #     z  = h @ W2

@@ -359,5 +359,6 @@ assert np.allclose(softmax(np.tensordot(chance, logits, axes=1)), geometric, rto
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 9 computes what dropout costs and what one gets for it: for linear models it is a penalty that can be
-# written down.
+# A subnetwork is a mask, and a mask is a subnetwork. Dropout averages over all of them; a lottery ticket
+# (Tutorial 12) is *one* of them, chosen and kept. First, Tutorial 9 computes what dropout costs and what one gets for
+# it: for linear models it is a penalty that can be written down.

@@ -365,5 +365,6 @@ assert np.allclose(dropout_solution(standardised, y, q), ridge(standardised, y, 
 # %% [markdown]
 # ## What to read next
 #
-# Up to here masks were drawn. Tutorial 10 treats them as objects of their own, with an algebra, and finds the second
-# kind of mask in the first.
+# The whole penalty comes from the *variance* $q(1 - q)$ of the mask. A mask that is fixed has none: pruning is the
+# corner of the same law in which every $q$ is 0 or 1, and Tutorial 13 takes that up. Up to here masks were drawn.
+# Tutorial 10 treats them as objects of their own, with an algebra, and finds the second kind of mask in the first.
