@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpynet
 from numpynet.classroom.feedback import feedback_page
 from numpynet.classroom.grading import Rules, blank_record, record_key
-from numpynet.classroom.sandbox.host import Child, Limits
+from numpynet.classroom.sandbox.host import Child, ChildGone, Limits
 from numpynet.classroom.similarity import nearest
 from numpynet.classroom.submissions import Submission, submissions_in
 from numpynet.classroom.summary import summary_page
@@ -125,8 +125,13 @@ def closed_doors(rules: Rules) -> list[str]:
     >>> "limits" in closed_doors(Rules("s"))
     True
     """
-    with Child("empty.py", b"pass", (), limits=rules.limits, hidden=rules.hidden) as child:
-        closed = child.closed
+    child = Child("empty.py", b"pass", (), limits=rules.limits, hidden=rules.hidden)
+    try:
+        with child:
+            closed = child.closed
+    except ChildGone as gone:
+        last = child.text().strip().splitlines()[-1:] or [""]
+        raise ValueError(f"no child process can be run on this machine: {gone.message} {last[0]}") from None
     if missing := [door for door in rules.required if door not in closed]:
         raise ValueError(f"--require: these doors cannot be closed on this machine: {', '.join(missing)}")
     return closed
@@ -307,7 +312,7 @@ def _news(job: Job, slot: _Slot, message: dict[str, Any]) -> dict[str, Any] | No
     """Return the record that a message of a slot brings or makes necessary."""
     if slot.submission is None:
         if "ended" in message:
-            raise RuntimeError("a grading process ended before it had begun; is the assignment in order?")
+            raise ValueError("a grading process ended before it had begun; is the assignment in order?")
         return None
     if "so_far" in message:
         slot.so_far = message["so_far"]

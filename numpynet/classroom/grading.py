@@ -94,6 +94,8 @@ def grade(
             record["seconds"] = round(time.monotonic() - started, 3)
             progress(record)
     except ChildGone as gone:  # while it was imported
+        if not record["sandbox"]:
+            raise RuntimeError(f"no child process could be started: {gone.message}") from None
         status = "timeout" if gone.status == "timeout" else "crashed"
         return _ended(record, status, f"while {assignment.file} was imported: {gone.message}", started)
     finally:

@@ -9,7 +9,7 @@ from numpynet.commands.arguments import folder, positive, positive_float
 
 DETAILS = ("off", "where", "ratio", "cause")
 FORMATS = ("gradescope", "prairielearn", "github", "junit", "otter-csv")
-DOORS = ("namespaces", "other-user", "hidden-folders", "limits", "landlock", "seccomp")
+DOORS = ("namespaces", "other-user", "hidden-folders", "limits", "landlock", "seccomp", "no-files")
 
 
 def add_parser(commands) -> None:

@@ -126,6 +126,16 @@ def test_a_door_that_is_required(school, tmp_path, capsys, monkeypatch):
     assert "cannot be closed on this machine: landlock" in capsys.readouterr().err
 
 
+def test_a_machine_on_which_nothing_can_be_run(school, tmp_path, capsys, monkeypatch):
+    script = tmp_path / "child.py"
+    script.write_text("raise SystemError('not here')")
+    monkeypatch.setattr("numpynet.classroom.sandbox.host.CHILD", script)
+    assert grade(school, tmp_path / "grades", "--assignment", "warmup") == 2
+    assert "no child process can be run on this machine" in (err := capsys.readouterr().err)
+    assert "not here" in err
+    assert err.count("\n") == 1
+
+
 def test_killed_in_the_middle_and_started_again(tmp_path):
     """Not one record is lost or graded twice; nothing of the killed grader is left."""
     folder, grades = tmp_path / "submissions", tmp_path / "grades"

@@ -89,6 +89,30 @@ def test_no_mark_rests_on_a_door(case):
     assert (record["status"], record["score"]) == (case.status, case.score)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.name.startswith("honest")])
+def test_honest_files_need_no_file(case):
+    """They earn the same where no file can be opened, an import of the standard library included."""
+    record = graded(case.source, leave_open=("namespaces", "other-user", "landlock"))
+    if "no-files" not in record["sandbox"]:
+        pytest.skip("this machine has no seccomp")
+    assert (record["status"], record["score"]) == (case.status, case.score)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["hostile_reads_files", "hostile_finds_numpynet", "hostile_ptrace_and_proc", "hostile_links", "hostile_network"],
+)
+def test_seccomp_alone_keeps_files_and_the_network(name):
+    case = next(case for case in CASES if case.name == name)
+    record = graded(case.source, leave_open=("namespaces", "other-user", "landlock"))
+    if "no-files" not in record["sandbox"]:
+        pytest.skip("this machine has no seccomp")
+    assert (record["status"], record["score"]) == (case.status, case.score)
+    assert "LEAK" not in record["output"]
+
+
 def test_there_are_enough_of_them():
     kinds = [case.name.split("_")[0] for case in CASES]
     assert {kind: kinds.count(kind) >= 5 for kind in set(kinds)} == {"honest": True, "wrong": True, "hostile": True}

@@ -256,7 +256,15 @@ def test_each_door_holds_by_itself(door, tmp_path):
         assert found[what] == outcome, what
 
 
-def test_system_calls_that_are_not_listed_are_refused():
+def test_where_nothing_hides_files_none_is_opened(tmp_path):
+    closed, found = probed(tmp_path, ("namespaces", "other-user", "landlock"))
+    if "seccomp" not in closed:
+        pytest.skip("this machine has no seccomp")
+    assert closed == ["limits", "seccomp", "no-files"]
+    assert found["read"] == found["list"] == found["processes"] == "PermissionError"
+
+
+def test_system_calls_that_are_not_listed_are_refused(tmp_path):
     """All of them are tried, with arguments that make sense to none."""
     passed_on = {
         335,
@@ -288,9 +296,11 @@ def controls(command):
     except OSError as error:
         return type(error).__name__
 """
-    with Child("tries.py", source.encode(), ["tries", "opens", "controls"], leave_open=("landlock",)) as child:
-        if "seccomp" not in child.closed:
-            pytest.skip("this machine has no seccomp")
+    with Child(
+        "tries.py", source.encode(), ["tries", "opens", "controls"], hidden=[str(tmp_path)], leave_open=("landlock",)
+    ) as child:
+        if not {"seccomp", "hidden-folders"} <= set(child.closed):
+            pytest.skip("this machine has no seccomp, or no namespaces")
         f = StandIns(child).functions()
         assert f["tries"]() == []
         assert f["opens"](os.devnull, os.O_RDONLY) == "done"

@@ -12,6 +12,7 @@ runs, and the grader believes nothing but arrays, numbers and text from it, none
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -51,8 +52,12 @@ def main() -> None:
         _follow(inner)
     readable, listable = doors.readable_paths(numpy_folder)
     closed += doors.close(readable, listable, setup["limits"], leave_open)
-    if "seccomp" not in leave_open and seccomp.install():
-        closed.append("seccomp")
+    # Where nothing else keeps the files of this machine from being read, none is opened any more.
+    files = "landlock" in closed or "hidden-folders" in closed
+    if not files:
+        _preload()
+    if "seccomp" not in leave_open and seccomp.install(files=files):
+        closed += ["seccomp"] if files else ["seccomp", "no-files"]
     line.send({"closed": closed})
     line.send(_facts(source, setup["source"]))
     random.seed(setup["seed"])
@@ -67,6 +72,22 @@ def main() -> None:
     if answer["status"] == "imported":
         Server(line, module, setup["file"], wire, np).serve()
     os._exit(0)  # without what the file may have left for the end
+
+
+# What a file of layers may import, for machines on which it must be there before the doors are closed.
+PRELOADED = """__future__ abc argparse array base64 bisect builtins cmath codecs collections collections.abc contextlib copy
+dataclasses datetime decimal enum errno fractions functools gc glob hashlib heapq importlib.util inspect io itertools json
+linecache logging math numbers operator os os.path pathlib pickle platform pprint queue random re reprlib shutil signal
+statistics string struct sys tempfile textwrap threading time timeit token tokenize traceback types typing unittest uuid
+warnings weakref encodings.ascii encodings.latin_1 encodings.cp1252 encodings.iso8859_15 encodings.utf_8_sig encodings.utf_16
+encodings.idna numpy.fft numpy.linalg numpy.ma numpy.polynomial numpy.random numpy.testing numpy.typing
+numpy.lib.stride_tricks"""
+
+
+def _preload() -> None:
+    for name in PRELOADED.split():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _load(folder: str, name: str) -> Any:

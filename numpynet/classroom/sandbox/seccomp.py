@@ -40,8 +40,13 @@ FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_
 _LOAD, _JUMP_EQUAL, _JUMP_SET, _JUMP_GREATER_EQUAL, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 
 
-def program() -> bytes:
-    """Return the filter, ready for the kernel."""
+def program(*, files: bool) -> bytes:
+    """Return the filter, ready for the kernel.
+
+    Parameters
+    ----------
+    files : whether files may be opened for reading
+    """
 
     def step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
         return struct.pack("<HBBI", code, if_true, if_false, value)
@@ -54,7 +59,7 @@ def program() -> bytes:
         step(_JUMP_GREATER_EQUAL, 0x40000000, 0, 1),  # the x32 numbers of the same calls
         step(_RETURN, DENY),
     ]
-    for number, argument in ((OPEN, 1), (OPENAT, 2)):
+    for number, argument in ((OPEN, 1), (OPENAT, 2)) if files else ():
         lines += [
             step(_JUMP_EQUAL, number, 0, 4),
             step(_LOAD, 16 + 8 * argument),  # the flags, low half
@@ -71,12 +76,12 @@ def program() -> bytes:
     return b"".join([*lines, step(_RETURN, DENY)])
 
 
-def install() -> bool:
+def install(*, files: bool) -> bool:
     """Put the filter on this process, for good; False where that is not possible."""
     if platform.machine() != "x86_64" or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    code = ctypes.create_string_buffer(program())
+    code = ctypes.create_string_buffer(program(files=files))
 
     class Filter(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
