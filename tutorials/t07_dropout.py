@@ -303,7 +303,7 @@ assert apart < 1e-13 < 1e-2 < careless_apart
 # %% [markdown]
 # ## A page that trains with wrong gradients
 #
-# "Deep learning on MNIST", a page of numpy-tutorials (as it stood in that repository in 2026, file
+# "Deep learning on MNIST", a page of numpy-tutorials (read at commit 732952b, file
 # `tutorial-deep-learning-on-mnist.md`), trains a net of one hidden layer on MNIST with dropout at $\frac12$ and the
 # squared error $\sum_k (Y_k - Z_k)^2$, one example at a time. What it does in a step is, in our words and symbols:
 #
