@@ -9,6 +9,7 @@ from collections import Counter
 
 from numpynet.classroom.batch import closed_doors, prepare, run_batch
 from numpynet.classroom.exports import write_exports
+from numpynet.classroom.sandbox.doors import hide_memory
 from numpynet.report import text_table
 
 
@@ -20,6 +21,7 @@ def run_grade(options: argparse.Namespace) -> int:
     options : of the command line
     """
     started = time.monotonic()
+    hide_memory()
     job = prepare(
         options.submissions,
         options.out,

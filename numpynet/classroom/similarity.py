@@ -23,11 +23,16 @@ def similarity(one: Sequence[int], other: Sequence[int]) -> float:
 
     Examples
     --------
-    >>> similarity(range(40), range(20, 200))
+    >>> similarity(range(40), range(20, 100))
     0.5
     """
-    small = min(len(one), len(other))
-    return len(set(one) & set(other)) / small if small >= FEW else 0.0
+    return _share(len(set(one) & set(other)), len(set(one)), len(set(other)))
+
+
+def _share(common: int, one: int, other: int) -> float:
+    """Return common / smaller; a file of more than three times the size is not like everything that it holds."""
+    small, large = sorted((one, other))
+    return common / max(small, large / 3) if small >= FEW else 0.0
 
 
 @functools.cache
@@ -70,10 +75,9 @@ def nearest(fingerprints: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, f
     for name, hashes in fingerprints.items():
         shared = Counter(other for h in set(hashes) for other in where[h] if other != name)
         found = [
-            (count / small, other)
-            for other, count in shared.items()
-            if (small := min(len(set(hashes)), len(set(fingerprints[other])))) >= FEW
+            (_share(count, len(set(hashes)), len(set(fingerprints[other]))), other) for other, count in shared.items()
         ]
         share, other = max(found, default=(0.0, ""))
+        other = other if share else ""
         result[name] = (other, share)
     return result

@@ -32,9 +32,9 @@ class Submission(NamedTuple):
 
     @property
     def slug(self) -> str:
-        """A file name for its records: letters of its name, and a hash, since names may be anything."""
+        """A file name for its records: letters of its name, and a hash, since names may be anything, and chosen."""
         letters = re.sub(r"[^A-Za-z0-9_-]+", "_", self.name)[:40].strip("_-") or "submission"
-        return f"{letters}-{hashlib.sha256(self.name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+        return f"{letters}-{hashlib.sha256(self.name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     def digest(self) -> str:
         """SHA-256 of everything that was handed in."""

@@ -298,4 +298,6 @@ def test_files_that_are_alike():
     assert similarity([1, 2], [1, 2]) == 0.0  # too short to say
     different = next(case for case in CASES if case.name == "honest_other_style")
     assert similarity(other, graded(different.source)["fingerprint"]) < 0.6
+    everything = [*other, *range(20 * len(other))]  # a file that holds all there is makes nobody a copier
+    assert similarity(other, everything) < 0.2
     assert nearest({"a": other, "b": other, "c": []})["c"] == ("", 0.0)

@@ -348,6 +348,22 @@ def test_folders_can_be_covered(tmp_path):
     assert (tmp_path / "secret.txt").exists()
 
 
+def test_the_memory_of_the_grader_is_hidden_from_the_same_user():
+    """Its files under /proc then belong to root, and not to the user who runs it; root is tried as somebody else."""
+    code = "import os; from numpynet.classroom.sandbox.doors import hide_memory; {}; print(os.stat('/proc/self/fd').st_uid == os.getuid())"
+    somebody = ["unshare", "-U", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    try:
+        found = [
+            subprocess.run(
+                [*somebody, sys.executable, "-B", "-c", code.format(line)], capture_output=True, check=True, text=True
+            )
+            for line in ("pass", "hide_memory()")
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nobody but root can be tried here")
+    assert [run.stdout.strip() for run in found] == ["True", "False"]
+
+
 def test_what_a_child_leaves_behind_is_ended():
     """Without any door: a daemon, twice removed, in a session of its own."""
     source = b"""

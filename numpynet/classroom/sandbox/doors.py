@@ -42,6 +42,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
+def hide_memory() -> None:
+    """Keep other processes of the same user from looking into this one, or taking hold of its open files."""
+    if is_linux():
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def separate(
     hidden: Sequence[str], needed: Sequence[str], slot: int, leave_open: Sequence[str] = ()
 ) -> tuple[list[str], int]:
