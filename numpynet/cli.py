@@ -14,7 +14,20 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from numpynet import __version__, threads
-from numpynet.commands import autograder, check, data, demo, document, dropout, grade, link, lottery, train, verify
+from numpynet.commands import (
+    assignment,
+    autograder,
+    check,
+    data,
+    demo,
+    document,
+    dropout,
+    grade,
+    link,
+    lottery,
+    train,
+    verify,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     parser.add_argument("--verbose", action="store_true", help="say how many threads are used, and why, on stderr")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (demo, train, verify, check, grade, autograder, dropout, lottery, link, document, data):
+    for command in (demo, train, verify, check, assignment, grade, autograder, dropout, lottery, link, document, data):
         command.add_parser(commands)
     return parser
 

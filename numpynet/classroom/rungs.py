@@ -6,16 +6,16 @@ square layers, float32, extremes, left-alone arguments. A rung is not tried when
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from numpynet.classroom.task import Check
 from numpynet.conformance.contract import Subject
 from numpynet.conformance.laws import Law
-from numpynet.conformance.layer_laws import subject_pair
+from numpynet.conformance.layer_laws import alone, subject_pair
 from numpynet.conformance.suite import LAWS, sizes_of
 from numpynet.gradcheck.checker import check_pair
 from numpynet.gradcheck.draws import Sizes
-from numpynet.gradcheck.pairs import NEEDS
+from numpynet.gradcheck.pairs import NEEDS, LayerPair
 from numpynet.gradcheck.report import Report
 
 N_SEEDS = 2  # draws for each law
@@ -149,3 +149,70 @@ def layer_ladder(
         )
     checks.append(pair_check(pair, (0, 2, 3, 7), points["details"], name="details", needs=("values", "gradients")))
     return tuple(checks)
+
+
+def own_check(law: Law, points: float, *, needs: tuple[str, ...] = (), seconds: float | None = None) -> Check:
+    """Return a check of a law of one's own, on draws of several seeds; it has the name of the law.
+
+    Parameters
+    ----------
+    law : made with ``numpynet.conformance.laws.law``
+    points, needs, seconds : of the check
+
+    Examples
+    --------
+    >>> from numpynet.conformance.laws import call, law, require
+    >>> @law("doubles", "twice")
+    ... def doubles(subject, seed, sizes):
+    ...     require(call(subject, "twice", 3) == 6, "twice 3 is 6")
+    >>> own_check(doubles, 2).run(Subject("mine.py", {"twice": lambda x: x * x}), 0).message
+    'doubles: twice 3 is 6'
+    """
+
+    def run(subject: Subject, seed: int) -> Report:
+        for k in range(N_SEEDS):
+            report = law.report(subject, seed + k, sizes_of(seed + k))
+            if report.status != "pass":
+                return report
+        return report
+
+    return Check(law.name, points, run, needs, seconds)
+
+
+def own_pair_check(
+    make: Callable[[Callable, Callable], LayerPair],
+    forward: str,
+    backward: str | None,
+    stages: Collection[int],
+    points: float,
+    *,
+    name: str,
+    needs: tuple[str, ...] = (),
+    seconds: float | None = None,
+) -> Check:
+    """Return a check of a layer that is in no contract, by some stages of the gradient check.
+
+    Parameters
+    ----------
+    make : returns the pair of a forward and a backward pass, with its law
+    forward, backward : names of the functions; without a backward pass the values of the forward pass are checked
+    stages, points, name, needs, seconds : as for ``pair_check``
+
+    Examples
+    --------
+    >>> from numpynet.gradcheck import relu_pair
+    >>> check = own_pair_check(relu_pair, "gate_forward", None, (0, 1), 1, name="values")
+    >>> check.run(Subject("mine.py", {"gate_forward": lambda z: (z * (z > 0), None)}), 0).status
+    'pass'
+    """
+
+    def run(subject: Subject, seed: int) -> Report:
+        for function in filter(None, (forward, backward)):
+            if function not in subject.functions:
+                return Report("skip", forward, forward, message=f"{function} is not defined", file=subject.file)
+        first, second = subject.functions[forward], subject.functions.get(backward or "")
+        pair = make(first, second)._replace(numeric_law=not subject.trusted)
+        pair = pair if backward else alone(first, pair)
+        return check_pair(pair, seed=seed, sizes=sizes_of(seed), stages=stages, file=subject.file)
+
+    return Check(name, points, run, needs, seconds)

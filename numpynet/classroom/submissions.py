@@ -158,13 +158,19 @@ def _source(name: str, data: bytes) -> bytes:
 
 
 def _cells(data: bytes) -> Iterator[str]:
-    """Yield the code of a notebook; lines that are for IPython alone become comments."""
+    """Yield the code of a notebook, without checks of the course; lines that are for IPython alone become comments."""
     try:
         cells = json.loads(data)["cells"]
         for cell in cells:
-            if cell["cell_type"] == "code":
+            if cell["cell_type"] == "code" and not _of_the_course(cell):
                 source = cell["source"]
                 lines = (source if isinstance(source, str) else "".join(source)).splitlines()
                 yield "\n".join(re.sub(r"^(\s*)[%!?]", r"\1pass  # %", line) for line in lines)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable(f"it is no notebook that can be read ({type(error).__name__})") from None
+
+
+def _of_the_course(cell: dict) -> bool:
+    """Say whether a cell holds checks that were handed out: they import what a submission may not."""
+    metadata = cell.get("metadata", {}).get("nbgrader", {})
+    return metadata.get("grade") is True and metadata.get("solution") is False

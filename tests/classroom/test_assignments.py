@@ -1,0 +1,305 @@
+"""The assignments themselves: each is whole, right, and sharp; the same through the grader as at a student's desk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from numpynet.classroom.assignment_command import run_build, run_check
+from numpynet.classroom.authoring import assignment_from, read_marked
+from numpynet.classroom.grading import Rules, grade
+from numpynet.classroom.practice import NotPassed, check, check_task
+from numpynet.classroom.release import MANIFEST, is_marked, read_manifest, release_files, sha256
+from numpynet.classroom.self_check import problems, subject_from, wrong_ones
+from numpynet.classroom.submissions import Submission, read_submission
+from numpynet.classroom.task import assignment_names, load_assignment
+from numpynet.cli import main
+
+NAMES = [name for name in assignment_names() if is_marked(load_assignment(name))]
+RULES = Rules("a salt")
+
+
+def parts(name):
+    assignment = load_assignment(name)
+    return assignment, read_marked(assignment.solution)
+
+
+def graded(source, assignment):
+    return grade(Submission("somebody", Path("somebody.py"), source.encode()), assignment, RULES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_wrong_with_it(name):
+    assignment, marked = parts(name)
+    lines = []
+    assert problems(marked, assignment, lines.append) == []
+    assert all(task.hints for task in marked.tasks)
+    assert "## For the curious" in marked.page()
+    for task in assignment.tasks:  # every task has a wrong solution that it must notice
+        assert any(wrong.task == task.id for wrong in wrong_ones(marked, assignment)), task.id
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_grader_agrees(name):
+    assignment, marked = parts(name)
+    record = graded(marked.solution(), assignment)
+    assert (record["status"], record["score"]) == ("graded", assignment.points)
+    record = graded(marked.skeleton(), assignment)
+    assert (record["status"], record["score"]) == ("graded", 0)
+    assert {task["status"] for task in record["tasks"]} <= {"wait", "skip"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_solutions_lose_points_in_the_grader(name):
+    assignment, marked = parts(name)
+    for mutant in marked.mutants():
+        points = {
+            task["id"]: (task["points"], task["max_points"]) for task in graded(mutant.source, assignment)["tasks"]
+        }
+        assert points[mutant.task][0] < points[mutant.task][1], mutant.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_release_is_the_same_every_time_and_knows_its_files(name, tmp_path, capsys):
+    assignment, marked = parts(name)
+    assert main(["assignment", "new", name, str(tmp_path / "a")]) == 0
+    files = release_files(marked, assignment)
+    assert {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "a").iterdir()} == files
+    manifest = read_manifest(tmp_path / "a")
+    assert manifest["sha256"] == {file: sha256(text) for file, text in files.items() if file != MANIFEST}
+    assert sum(task["points"] for task in manifest["tasks"]) == assignment.points == manifest["max_score"]
+    assert main(["assignment", "check", str(tmp_path / "a" / assignment.file)]) == 1
+    out = capsys.readouterr().out
+    assert "WAIT" in out and "FAIL" not in out and "ERROR" not in out
+    (tmp_path / "a" / assignment.file).write_text(marked.solution(), encoding="utf-8")
+    assert main(["assignment", "check", str(tmp_path / "a" / assignment.file)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("PASS") == len(assignment.tasks)
+    assert "public checks passed" in out and "all tests passed" not in out.lower()
+    assert main(["assignment", "new", name, str(tmp_path / "a")]) == 2  # the work that is there stays
+    assert (tmp_path / "a" / assignment.file).read_text(encoding="utf-8") == marked.solution()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebook_can_be_handed_in(name, tmp_path):
+    assignment, marked = parts(name)
+    notebook = json.loads(release_files(marked, assignment)[f"{name}.ipynb"])
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = notebook["cells"]
+    ids = [cell["metadata"]["nbgrader"]["grade_id"] for cell in cells]
+    assert len(set(ids)) == len(ids) and [cell["id"] for cell in cells] == ids
+    for cell in cells:
+        nbgrader = cell["metadata"]["nbgrader"]
+        assert nbgrader["schema_version"] == 3 and nbgrader["cell_type"] == cell["cell_type"]
+        assert ("points" in nbgrader) == nbgrader["grade"]
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+    points = [cell["metadata"]["nbgrader"].get("points", 0) for cell in cells]
+    assert sum(points) == assignment.points
+    path = tmp_path / f"{name}.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    submission = read_submission("somebody", path, assignment.file)
+    assert b"practice" not in submission.source  # the checks of the course are not the student's
+    subject = subject_from(submission.source.decode(), assignment)
+    assert set(subject.functions) == set(assignment.functions)
+
+
+# ---- the student's loop, on one assignment --------------------------------------------------------------------------
+
+DROPOUT, MARKED = parts("dropout")
+
+
+def with_changes(**functions):
+    """The solution, with some functions replaced."""
+    return MARKED.solution() + "".join(f"\n\n{code}" for code in functions.values())
+
+
+def test_a_broken_task_stops_what_depends_on_it(tmp_path, capsys):
+    wrong = "def dropout_forward(h, *, unit_mask, keep_prob):\n    return h * unit_mask, (unit_mask, keep_prob)\n"
+    path = tmp_path / "dropout.py"
+    path.write_text(with_changes(wrong=wrong), encoding="utf-8")
+    assert run_check(path) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == ["PASS", "FAIL", "SKIP", "SKIP", "PASS", "PASS", "PASS"]
+    assert "does not divide the kept units" in lines[1]
+    assert lines[2].endswith("needs task 2.1")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def sample_mask(rng, shape, keep_prob):\n    return rng.nothing\n", "1.1  ERROR"),
+        ("def sample_mask(rng, shape, keep_prob):\n    return 'text'\n", "returns a str"),
+        ("def sample_mask(rng, shape, keep_prob):\n    raise NotImplementedError('Task 1.1')\n", "1.1  WAIT"),
+        ("def mc_predict(network, rng, shape, keep_prob, n_samples):\n    return 3\n", "two things should come back"),
+        ("def expected_output(network, n_units, keep_prob):\n    return {}\n", "5.1  FAIL"),
+    ],
+)
+def test_whatever_comes_back_there_is_a_line(tmp_path, capsys, code, words):
+    path = tmp_path / "dropout.py"
+    path.write_text(with_changes(code=code), encoding="utf-8")
+    assert run_check(path) == 1
+    assert words in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_imported_is_one_line(tmp_path, capsys):
+    path = tmp_path / "dropout.py"
+    path.write_text("import numpy as np\n\ndef f(:\n", encoding="utf-8")
+    assert main(["assignment", "check", str(path)]) == 2
+    assert "line 3" in capsys.readouterr().err
+    for arguments in (
+        ["check", str(tmp_path / "no.py")],
+        ["new", "no", str(tmp_path)],
+        ["new", "warmup", str(tmp_path)],
+    ):
+        assert main(["assignment", *arguments]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_hints_come_in_steps(tmp_path, capsys):
+    main(["assignment", "new", "dropout", str(tmp_path)])
+    capsys.readouterr()
+    path = str(tmp_path / "dropout.py")
+    first, second = (main(["assignment", "check", path, "--hint", k]) or capsys.readouterr().out for k in "12")
+    assert first.count("task 1.1, hint") == 1 and "--hint 2" in first
+    assert second.count("task 1.1, hint") == 2
+    main(["assignment", "check", path, "--task", "4.1", "--hint", "9"])
+    assert capsys.readouterr().out.count("task 4.1, hint") == 3
+
+
+def test_a_cell_of_a_notebook_prints_and_returns_nothing(capsys):
+    namespace = {}
+    exec(MARKED.solution(), namespace)
+    assert check("dropout", namespace, task="2.1") is None
+    assert check("dropout", namespace, task="2.1", strict=True) is None
+    assert capsys.readouterr().out.count("public checks passed") == 2
+    exec(MARKED.skeleton(), namespace)
+    assert check("dropout", namespace, task="2.1") is None
+    with pytest.raises(NotPassed, match=r"task 2\.1"):
+        check("dropout", namespace, task="2.1", strict=True)
+
+
+def test_pytest_runs_one_task(tmp_path):
+    main(["assignment", "new", "dropout", str(tmp_path)])
+    (tmp_path / "dropout.py").write_text(MARKED.solution().replace("/ keep_prob", "/ 1.0"), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "-m", "task2_1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 failed, 2 skipped, 17 deselected" in done.stdout
+    assert "does not divide the kept units" in done.stdout
+
+
+# ---- a teacher's own ---------------------------------------------------------------------------------------------------
+
+OWN = '''"""Twice a number."""
+
+# %% [markdown]
+# # Twice
+#
+# ## For the curious
+
+# %%
+# BEGIN TESTS
+from numpynet.classroom.authoring import assignment_from
+from numpynet.classroom.rungs import own_check
+from numpynet.conformance.laws import call, law, require
+
+# END TESTS
+# TASK 1 points=3: Twice
+
+
+def twice(x):
+    """Twice x."""
+    # BEGIN SOLUTION
+    # MUTANT square: 2 * x -> x * x
+    return 2 * x
+    # END SOLUTION
+
+
+# BEGIN TESTS
+@law("even", "twice")
+def even(subject, seed, sizes):
+    require(call(subject, "twice", 3) == 6, "twice 3 is 6")
+
+
+CHECKS = {"1": [own_check(even, 2)]}
+# END TESTS
+# BEGIN HIDDEN TESTS
+@law("large", "twice")
+def large(subject, seed, sizes):
+    require(call(subject, "twice", 10**6 + seed % 7) == 2 * (10**6 + seed % 7), "wrong for a million")
+
+
+CHECKS["1"].append(own_check(large, 1))
+# END HIDDEN TESTS
+# BEGIN TESTS
+ASSIGNMENT = assignment_from(__file__, "Twice", CHECKS)
+# END TESTS
+'''
+
+
+def test_a_teachers_own_file_is_built_checked_and_graded(tmp_path, capsys):
+    path = tmp_path / "twice.py"
+    path.write_text(OWN, encoding="utf-8")
+    assert run_build(str(path), tmp_path / "release") == 0
+    out = capsys.readouterr().out
+    assert "wrong solutions: 1, of which 1" in out
+    assert "public checks: 2 points" in out
+    assert not any(b"million" in file.read_bytes() for file in (tmp_path / "release").iterdir())
+    (tmp_path / "release" / "twice.py").write_text("def twice(x):\n    return {3: 6}.get(x)\n", encoding="utf-8")
+    assert run_check(tmp_path / "release" / "twice.py") == 0  # good for the public check
+    own = load_assignment(str(path))
+    record = graded((tmp_path / "release" / "twice.py").read_text(encoding="utf-8"), own)
+    assert (record["score"], record["max_score"]) == (2, 3)  # and not for the hidden one
+    with pytest.raises(FileExistsError, match=r"twice\.py is there already"):
+        run_build(str(path), tmp_path / "release")
+    (tmp_path / "release" / "checks.py").write_text("changed = 1", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("return 2 * x", "return 2 * x + 1 if x == 3 else 2 * x", "the solution does not pass task 1"),
+        ("# MUTANT square: 2 * x -> x * x", "# MUTANT same: 2 * x -> x + x", "a wrong solution, same, passes task 1"),
+        ('    """Twice x."""', '    """Twice x: return 2 * x"""', "a line of the solution is in twice.py"),
+        ("# BEGIN SOLUTION\n", "# BEGIN SOLUTION NO PROMPT\n", "of the skeleton is fail"),
+        ('    """Twice x."""', "    x = x + 0  # TODO", None),
+    ],
+)
+def test_a_build_finds_what_is_wrong(tmp_path, capsys, old, new, words):
+    path = tmp_path / "twice.py"
+    path.write_text(OWN.replace(old, new), encoding="utf-8")
+    assert run_build(str(path), tmp_path / "release") == (1 if words else 0)
+    out = capsys.readouterr().out
+    assert words is None or f"WRONG: {words}" in out or words in out
+    assert (tmp_path / "release").exists() == (words is None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("points=3", "points=4", "announces 4 points, its checks have 3"),
+        ('CHECKS = {"1"', 'CHECKS = {"2"', "'1'|no checks"),
+        ("# TASK 1 points=3: Twice", "# TASK 2 points=3: Twice", "has no checks"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path, old, new, words):
+    path = tmp_path / "twice.py"
+    path.write_text(OWN.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=words):
+        load_assignment(str(path))
+
+
+def test_checks_need_a_task(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("# TASK 1 points=1 functions=f: One", encoding="utf-8")
+    with pytest.raises(ValueError, match="has a task 2 that the file does not announce"):
+        assignment_from(path, "Own", {"1": (), "2": ()})
+
+
+def test_an_unforeseen_answer_is_no_crash_of_the_loop():
+    task = DROPOUT.tasks[-2]
+    subject = subject_from("def expected_output(network, n, q):\n    return object()", DROPOUT)
+    assert check_task(task, subject, 0).status in ("error", "fail")
