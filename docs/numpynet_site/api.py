@@ -23,7 +23,7 @@ GROUPS = [
 ]
 # Command-line plumbing, and what pytest loads by itself.
 LEFT_OUT = re.compile(
-    r"numpynet(\.(commands|cli|__main__)\b.*)?$|.*\.(conftest|test_\w+)$|.*\.(zoo|mutants)\b.*|.*\._\w+$"
+    r"numpynet(\.(commands|cli|__main__)\b.*)?$|.*\.(conftest|test_\w+)$|.*\.assignments\.\w+$|.*\.(zoo|mutants)\b.*|.*\._\w+$"
 )
 
 

@@ -433,7 +433,7 @@ def _small_net(rng, n):
 
 
 @law("exact mean", "expected_output")
-def exact_mean(subject, seed, sizes):
+def _exact_mean(subject, seed, sizes):
     """The weighted sum over all masks.   Equation (D1)"""
     rng = np.random.default_rng(seed)
     n, q = int(rng.integers(2, 6)), float(rng.choice(KEEP_PROBS))
@@ -446,7 +446,7 @@ def exact_mean(subject, seed, sizes):
 
 
 @law("all units kept", "expected_output")
-def certain(subject, seed, sizes):
+def _certain(subject, seed, sizes):
     """At keep_prob 1 only the mask of ones counts."""
     rng = np.random.default_rng(seed)
     network = _small_net(rng, 3)
@@ -470,7 +470,7 @@ def _predicted(subject, rng, shape, q, n_samples):
 
 
 @law("mean of the outputs", "mc_predict", needs=("mc_predict", "sample_mask"))
-def mean_of_outputs(subject, seed, sizes):
+def _mean_of_outputs(subject, seed, sizes):
     """The arithmetic mean of the outputs.   Equation (D15)"""
     rng = np.random.default_rng(seed)
     _, outputs, mean, _ = _predicted(subject, rng, (sizes.d_in,), float(rng.choice(KEEP_PROBS)), 7)
@@ -478,7 +478,7 @@ def mean_of_outputs(subject, seed, sizes):
 
 
 @law("variance of the outputs", "mc_predict", needs=("mc_predict", "sample_mask"))
-def variance_of_outputs(subject, seed, sizes):
+def _variance_of_outputs(subject, seed, sizes):
     """With the divisor T.   Equation (D16)"""
     rng = np.random.default_rng(seed)
     _, outputs, _, variance = _predicted(subject, rng, (sizes.d_in,), float(rng.choice(KEEP_PROBS)), 5)
@@ -487,7 +487,7 @@ def variance_of_outputs(subject, seed, sizes):
 
 
 @law("fresh masks", "mc_predict", needs=("mc_predict", "sample_mask"))
-def fresh_masks(subject, seed, sizes):
+def _fresh_masks(subject, seed, sizes):
     """Each sample has a mask of its own, from the generator; a share keep_prob is 1.   Equation (D6)"""
     rng = np.random.default_rng(seed)
     q = float(rng.choice(KEEP_PROBS))
@@ -544,11 +544,11 @@ CHECKS = {
             needs=("values", "gradients"),
         ),
     ),
-    "5.1": (own_check(exact_mean, 4), own_check(certain, 1)),
+    "5.1": (own_check(_exact_mean, 4), own_check(_certain, 1)),
     "6.1": (
-        own_check(mean_of_outputs, 2),
-        own_check(variance_of_outputs, 1),
-        own_check(fresh_masks, 2),
+        own_check(_mean_of_outputs, 2),
+        own_check(_variance_of_outputs, 1),
+        own_check(_fresh_masks, 2),
     ),
 }
 
