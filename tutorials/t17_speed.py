@@ -1,0 +1,358 @@
+# %% [markdown]
+# # Tutorial 17: Make it fast without changing a number
+#
+# **What you will do.** Start from the most obvious training step, speed it up in six moves, and after each one check
+# that the results are the same, to the bit or to the rounding that one has agreed to.
+#
+# **What you will learn.** Where the time of a small network goes, how to measure a ratio that means something, and
+# why a pruned network is not a faster one.
+#
+# **What you will need.** Tutorials 1, 4, 6 and 11. About ten seconds. The times that you see are those of *your*
+# machine at this moment; the page asserts results, never times.
+
+# %%
+from numpynet import threads
+
+threads.set_default()  # one thread, before NumPy is imported: the first of the six moves
+
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from numpynet.data import load_digits
+from numpynet.equations import (
+    linear_backward,
+    linear_forward,
+    sample_mask,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_forward,
+)
+from numpynet.figures import COLOURS, STYLE
+from numpynet.network import MLP
+from numpynet.optimizers import Adam
+from numpynet.parameters import Parameters
+from numpynet.plan import TrainingPlan
+from numpynet.pruning import compact, magnitude, prune_layerwise
+from numpynet.seeding import streams
+from numpynet.training import begin, train
+
+plt.rcParams.update(STYLE)
+rng = np.random.default_rng(17)
+
+# %% [markdown]
+# ## Measure first
+#
+# A single time is worth little: other programs run, the processor changes its clock, memory is warm or cold. Three
+# habits help. Measure **two things in turn**, many times, in one process. Count the **processor time** of the process
+# and not the clock on the wall. Report the **ratio of the medians**, for both suffer alike from what goes on around
+# them.
+
+# %%
+ratios = {}
+
+
+def compare(name, plain, fast, rounds=15, repeats=3):
+    """Print how many times faster `fast` is than `plain`; both are called in turn."""
+    plain(), fast()  # warm up
+    spent = {plain: [], fast: []}
+    for k in range(rounds):
+        for contestant in (plain, fast) if k % 2 == 0 else (fast, plain):
+            start = time.process_time()
+            for _ in range(repeats):
+                contestant()
+            spent[contestant].append(time.process_time() - start)
+    ratios[name] = float(np.median(spent[plain]) / max(np.median(spent[fast]), 1e-9))
+    print(f"{name:44s} {ratios[name]:5.1f} times as fast")
+
+
+# %% [markdown]
+# ## Move 1: one thread
+#
+# It has been made already, in the first cell. The library behind `@` splits every product among the cores. For
+# matrices of a few hundred rows the splitting costs more than it saves, and where other programs use the cores, one
+# late thread holds up all the rest. Several cores are better filled with several *trainings*. (The setting is read
+# when NumPy is imported, so it must come before.)
+#
+# ## Move 2: float32
+#
+# The layer of a LeNet-300-100 on a batch of 60. Half the bytes, twice the numbers in each instruction:
+
+# %%
+N, d_in, d_out = 60, 784, 300
+x, W, b = rng.standard_normal((N, d_in)), rng.standard_normal((d_in, d_out)) / 28, np.zeros(d_out)
+dy = rng.standard_normal((N, d_out))
+narrow = [a.astype(np.float32) for a in (x, W, b, dy)]
+
+
+def step_of(x, W, b, dy):
+    y, cache = linear_forward(x, W, b)
+    return y, *linear_backward(dy, cache)
+
+
+wide_results, narrow_results = step_of(x, W, b, dy), step_of(*narrow)
+for wide, short in zip(wide_results, narrow_results):
+    assert short.dtype == np.float32  # nothing on the way has turned it into float64
+    assert abs(wide - short).max() < 1e-5 * abs(wide).max()  # seven digits, as agreed
+compare("float32 against float64", lambda: step_of(x, W, b, dy), lambda: step_of(*narrow))
+
+# %% [markdown]
+# **Pitfall.** One stray `float64`, and the whole gain is gone without a word. In `h * mask / q` it is enough that the
+# mask is an array of booleans divided by $q$ first, or that $q$ came out of `np.linspace`:
+
+# %%
+h = narrow[0]
+booleans = rng.random(h.shape) < 0.8
+assert (h * (booleans / 0.8)).dtype == np.float64  # the accident
+assert (h * booleans.astype(np.float32) / 0.8).dtype == np.float32
+compare(
+    "a mask that stays float32",
+    lambda: (h * (booleans / 0.8)) @ W,
+    lambda: (h * booleans.astype(np.float32) / 0.8) @ narrow[1],
+)
+
+# %% [markdown]
+# ## Move 3: do not compute what nobody reads
+#
+# The gradient with respect to the *input of the first layer* is a product as large as the others, and no one uses it.
+
+# %%
+_, first_cache = linear_forward(*narrow[:3])
+with_dx, without_dx = linear_backward(narrow[3], first_cache), linear_backward(narrow[3], first_cache, need_dx=False)
+assert without_dx[0] is None
+assert np.array_equal(with_dx[1], without_dx[1]) and np.array_equal(with_dx[2], without_dx[2])
+compare(
+    "backward pass without dx",
+    lambda: linear_backward(narrow[3], first_cache),
+    lambda: linear_backward(narrow[3], first_cache, need_dx=False),
+)
+
+# %% [markdown]
+# ## Move 4: draw masks by comparing
+#
+# A mask of coins can be drawn by `binomial`, which is made for the general case, or by comparing uniform numbers with
+# $q$. The law is the same; the numbers are others, so this move must be made before the first experiment and not
+# between two.
+
+# %%
+compare(
+    "masks: uniform < q against binomial",
+    lambda: rng.binomial(1, 0.8, (128, 300)),
+    lambda: sample_mask(rng, (128, 300), 0.8),
+)
+drawn = sample_mask(np.random.default_rng(1), 1_000_000, 0.8)
+assert set(np.unique(drawn)) == {0.0, 1.0} and drawn.dtype == np.float32
+assert abs(drawn.mean(dtype=np.float64) - 0.8) < np.sqrt(np.log(2e9) / 2e6)
+
+# %% [markdown]
+# ## Move 5: one vector, updated in place
+#
+# Adam reads and writes as many numbers as there are weights, a dozen times. Written as the paper writes it, array by
+# array, each line makes new arrays. On *one* flat vector, into memory that is there already, it is the same
+# arithmetic:
+
+# %%
+net = MLP((64, 100, 100, 10))
+names = list(net.layout.shapes)
+theta = net.init(streams(0).init)
+grad = Parameters(rng.standard_normal(net.layout.size).astype(np.float32), net.layout)
+
+
+def adam_as_written(theta, grad, m, s, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    for name in names:
+        m[name] = beta1 * m[name] + (1 - beta1) * grad[name]
+        s[name] = beta2 * s[name] + (1 - beta2) * grad[name] ** 2
+        theta[name] = theta[name] - lr * (m[name] / (1 - beta1**t)) / (np.sqrt(s[name] / (1 - beta2**t)) + eps)
+
+
+arrays = [{name: np.array(p[name]) for name in names} for p in (theta, theta * 0, theta * 0)]
+flat, memory = theta.vector.copy(), Adam().init(theta.vector)
+for t in range(1, 6):
+    adam_as_written(arrays[0], grad, arrays[1], arrays[2], t)
+    Adam().step(flat, grad.vector, memory, lr=1e-3)
+for name in names:
+    assert np.allclose(arrays[0][name], Parameters(flat, net.layout)[name], rtol=1e-5, atol=1e-7)
+compare(
+    "Adam on one vector, in place",
+    lambda: adam_as_written(arrays[0], grad, arrays[1], arrays[2], 6),
+    lambda: Adam().step(flat, grad.vector, memory, lr=1e-3),
+)
+
+# %% [markdown]
+# ## Move 6: replicates in one stack
+#
+# An experiment needs several seeds. NumPy takes a few microseconds for every call, whatever the size of the arrays;
+# for a small net that is most of the time. Put $R$ networks into one array with a leading axis, and the calls are
+# paid once. The results are those of single runs:
+
+# %%
+data = load_digits()
+small = MLP((64, 16, 10))
+plan = TrainingPlan(steps=40, batch_size=20, optimizer=Adam(), schedule=3e-3)
+seeds = list(range(8))
+
+
+def run(seed):
+    state = begin(small, plan, data.train, seed=seed)
+    for _record in train(state, data.train):
+        pass
+    return state.theta
+
+
+stacked = run(seeds)
+for r, seed in enumerate(seeds):
+    assert np.allclose(stacked.vector[r], run(seed).vector, rtol=0, atol=1e-6)
+print("a stack of 8 against 8 runs:", abs(stacked.vector[3] - run(3).vector).max(), "apart in run 3")
+compare(
+    "8 replicates of 64-16-10 in one stack",
+    lambda: [run(seed) for seed in seeds],
+    lambda: run(seeds),
+    rounds=5,
+    repeats=1,
+)
+
+# %% [markdown]
+# For large nets the gain fades: there the time is in the products, and a product of a stack costs what its parts
+# cost.
+#
+# ## What does *not* make it fast: a mask
+#
+# A pruned network multiplies its zeros like any other numbers. Nothing is saved until the dead units are *taken out*
+# (Tutorial 11):
+
+# %%
+big = MLP((64, 300, 100, 10))
+weights = big.init(streams(1).init)
+mask = prune_layerwise(magnitude(weights), Parameters.ones(big.layout), density=0.02)
+kept = weights * mask
+compacted = compact(big, weights, mask)
+test = data.test.x
+dense_logits = big.forward(kept, test)[0]
+small_logits = compacted.net.forward(compacted.theta, test)[0]
+print(f"{'-'.join(map(str, big.sizes))} with 2 % of its weights becomes {'-'.join(map(str, compacted.net.sizes))}")
+assert abs(dense_logits - small_logits).max() < 1e-5
+compare("98 % zeros against dense", lambda: big.forward(weights, test), lambda: big.forward(kept, test))
+compare(
+    "compacted against 98 % zeros",
+    lambda: big.forward(kept, test),
+    lambda: compacted.net.forward(compacted.theta, test),
+)
+
+# %%
+# alt: Horizontal bars, one for each move, that show how many times faster the second form was than the first on the machine
+#      that made this page. A vertical line marks one. The bar for a net of zeros against a dense net ends near that line.
+fig, ax = plt.subplots(figsize=(7.4, 3.4))
+ax.barh(
+    range(len(ratios)),
+    list(ratios.values()),
+    color=[COLOURS[1] if "zeros against" in n else COLOURS[0] for n in ratios],
+)
+ax.axvline(1, color="0.3", linewidth=1)
+ax.set(yticks=range(len(ratios)), yticklabels=list(ratios), xlabel="times as fast, measured while this page was made")
+ax.invert_yaxis()
+plt.show()
+assert len(ratios) == 8 and all(np.isfinite(list(ratios.values())))
+
+# %% [markdown]
+# ## The whole step
+#
+# All moves together are the library's training step. Its docstrings keep the plain forms, and tests hold the fast
+# ones beside them. Here is the plainest of all for comparison: `float64`, all gradients, masks by `binomial`.
+
+# %%
+drop = MLP((64, 100, 100, 10), keep_prob=0.8)
+start = drop.init(streams(2).init)
+batch_x, batch_y = data.train.x[:60], data.train.y[:60]
+plain_theta = {name: start[name].astype(np.float64) for name in names}
+plain_m, plain_s = ({name: 0 * a for name, a in plain_theta.items()} for _ in range(2))
+
+
+def gradients_in_the_open(theta, x, y, masks, q):
+    """Tutorial 4's lines for 64-100-100-10, in whatever precision comes in; returns the gradients."""
+    h, saved = x, []
+    for layer in (1, 2, 3):
+        kept = h if layer == 1 else h * masks[layer - 1] / q
+        z = kept @ theta[f"W{layer}"] + theta[f"b{layer}"]
+        saved.append((kept, z))
+        h = np.maximum(z, 0)
+    _, cache = softmax_cross_entropy_forward(z, y)
+    dz, grads = softmax_cross_entropy_backward(1.0, cache), {}
+    for layer in (3, 2, 1):
+        kept, z = saved[layer - 1]
+        grads[f"W{layer}"], grads[f"b{layer}"] = kept.T @ dz, dz.sum(axis=0)
+        dh = dz @ theta[f"W{layer}"].T
+        if layer > 1:
+            dz = (dh * masks[layer - 1] / q) * (saved[layer - 2][1] > 0)
+    return grads
+
+
+def plain_step():
+    masks = [None, *(rng.binomial(1, 0.8, (60, 100)) for _ in range(2))]
+    grads = gradients_in_the_open(plain_theta, batch_x.astype(np.float64), batch_y, masks, 0.8)
+    adam_as_written(plain_theta, grads, plain_m, plain_s, 6)
+
+
+fast_theta, fast_memory, fast_grad = start.copy(), Adam().init(start.vector), Parameters.zeros(drop.layout)
+
+
+def fast_step():
+    masks = drop.sample_unit_masks(rng, (60,))
+    logits, caches = drop.forward(fast_theta, batch_x, unit_masks=masks, trusted=True)
+    _, loss_cache = softmax_cross_entropy_forward(logits, batch_y)
+    drop.backward(softmax_cross_entropy_backward(1.0, loss_cache), caches, out=fast_grad)
+    Adam().step(fast_theta.vector, fast_grad.vector, fast_memory, lr=1e-3)
+
+
+unit_masks = drop.sample_unit_masks(rng, (60,))
+logits, caches = drop.forward(start, batch_x, unit_masks=unit_masks)
+library = drop.backward(softmax_cross_entropy_backward(1.0, softmax_cross_entropy_forward(logits, batch_y)[1]), caches)
+in_the_open = gradients_in_the_open(
+    {name: start[name].astype(np.float64) for name in names}, batch_x.astype(np.float64), batch_y, unit_masks, 0.8
+)
+for name in names:  # the same gradients, to float32
+    assert abs(library[name] - in_the_open[name]).max() < 1e-5 * max(1.0, abs(in_the_open[name]).max())
+compare("the whole step, 64-100-100-10, dropout, Adam", plain_step, fast_step)
+
+# %% [markdown]
+# The page of benchmarks of this site compares whole trainings with other libraries, in turns and in one process;
+# `python -m tests.benchmarks` repeats it on your machine.
+#
+# ## Exercises
+#
+# > **Exercise 17.1** Someone reports "NumPy 0.9 s, library X 0.3 s", measured one after the other, once each. Which
+# > three things would you ask for?
+#
+# <details><summary>Answer</summary>
+#
+# Both in turn and several times, with the spread; the same number of threads; and the same results (precision, batch
+# order, number of steps). Warming up counts as well: the first call often loads libraries.
+#
+# </details>
+#
+# > **Exercise 17.2** Which of the six moves change the numbers, and how?
+#
+# <details><summary>Answer</summary>
+#
+# `float32` rounds to seven digits. Masks by comparison are other draws of the same law. One thread or several, one
+# vector, and stacks may add in another order, which can change the last digit. Leaving out `dx` changes nothing.
+#
+# </details>
+#
+# > **Exercise 17.3** When does a sparse matrix format pay?
+#
+# <details><summary>Answer</summary>
+#
+# When the zeros are many and the matrix is large: a general rule of thumb is well below 10 % density. Try
+# `scipy.sparse` on your sizes before you believe it; and compare with compaction, which needs no format at all.
+#
+# </details>
+
+# %%
+density = float(np.mean([np.count_nonzero(kept[n]) / kept[n].size for n in big.layout.weight_names]))
+assert density < 0.05 and compacted.report.ratio < 1
+print(f"stored weights after compaction: {100 * compacted.report.ratio:.1f} % of before")
+
+# %% [markdown]
+# ## What to read next
+#
+# This is the last page. Go back to the one that you believed most easily, and try to break it.
