@@ -1,5 +1,10 @@
 // What scrolls sideways must be reachable with the keyboard, and wide tables scroll within their own frame.
+// What assistive technology asks for, and the theme does not say: levels of headings, the language of Chinese terms.
 document.addEventListener("DOMContentLoaded", () => {
+  for (const caption of document.querySelectorAll('[role="heading"]:not([aria-level])')) caption.setAttribute("aria-level", "2");
+  for (const term of document.querySelectorAll("dl.glossary dt")) {
+    if (/[\u4e00-\u9fff]/.test(term.textContent)) term.lang = "zh";
+  }
   for (const table of document.querySelectorAll("article table.docutils")) {
     if (table.closest(".table-wrapper")) continue;
     const frame = document.createElement("div");
