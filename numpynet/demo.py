@@ -20,6 +20,8 @@ from numpynet import figures, report
 from numpynet.audit import audit_layers
 from numpynet.data import load_digits
 from numpynet.data.dataset import Dataset
+from numpynet.experiments.findings import write_results
+from numpynet.experiments.publish import Table
 from numpynet.lottery.arms import reinit
 from numpynet.lottery.imp import TICKET, Arm, Monitored, iterative_pruning
 from numpynet.lottery.prune_rules import prune_rule
@@ -62,7 +64,7 @@ def run_demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = print)
 
     Parameters
     ----------
-    folder : for the figures and ``report.html``; made if need be
+    folder : for the figures, ``report.html`` and ``results.json``; made if need be
     seed : the first of the replicates' seeds; the same seed gives the same numbers
     say : where the tables go, line by line
     """
@@ -107,6 +109,20 @@ def run_demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = print)
     }
     html = _page(checks, (check_header, check_rows), (dropout_header, dropout_rows), runs, (ticket_header, ticket_rows), levels, pictures, settings)  # fmt: skip
     write_text(folder / "report.html", html)
+    write_results(
+        folder,
+        title="The demo: dropout, and a first lottery ticket",
+        question="Does dropout help this net on digits, and does a pruned net need its own initial weights?",
+        command=str(settings["command"]),
+        settings={**settings, **report.versions()},
+        findings=[],
+        claims=[],
+        tables=[
+            Table("With and without dropout", dropout_header, dropout_rows)._asdict(),
+            Table("A first lottery ticket", ticket_header, ticket_rows)._asdict(),
+        ],
+        remark=[*_dropout_remark(runs).splitlines(), *_ticket_remark(levels).splitlines()],
+    )
 
     passed = all(check.passed for check in checks)
     n_wrong = sum(not check.passed for check in checks)

@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(result, sm
     again, other = [], []
     run_demo(tmp_path / "again", seed=3, say=again.append)
     assert "\n".join(again) == said.replace(str(folder), str(tmp_path / "again"))
-    for name in FIGURES | {"report.html"}:
+    for name in FIGURES | {"report.html", "results.json"}:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
     monkeypatch.setattr(demo.figures, "png_bytes", lambda figure: PNG)  # drawing takes the longest, and has been seen
     run_demo(tmp_path / "other", seed=4, say=other.append)
@@ -107,9 +107,9 @@ def WRONG(dy, cache):
 # ---- what it writes -------------------------------------------------------------------------------------------------
 
 
-def test_it_writes_three_figures_and_one_page_and_nothing_else(result):
+def test_it_writes_three_figures_one_page_and_its_numbers_and_nothing_else(result):
     folder, _, _ = result
-    assert {path.name for path in folder.iterdir()} == FIGURES | {"report.html"}
+    assert {path.name for path in folder.iterdir()} == FIGURES | {"report.html", "results.json"}
     for name in FIGURES:
         assert (folder / name).read_bytes().startswith(PNG)
 
