@@ -172,6 +172,8 @@ for t in range(1, 6):
     Adam().step(flat, grad.vector, memory, lr=1e-3)
 for name in names:
     assert np.allclose(arrays[0][name], Parameters(flat, net.layout)[name], rtol=1e-5, atol=1e-7)
+    for mine, slot in ((arrays[1], "m"), (arrays[2], "s")):  # and what Adam remembers
+        assert np.allclose(mine[name], Parameters(memory.slots[slot], net.layout)[name], rtol=1e-5, atol=1e-7)
 compare(
     "Adam on one vector, in place",
     lambda: adam_as_written(arrays[0], grad, arrays[1], arrays[2], 6),
@@ -200,6 +202,7 @@ def run(seed):
 
 
 stacked = run(seeds)
+assert stacked.vector.shape == (8, small.layout.size)
 for r, seed in enumerate(seeds):
     assert np.allclose(stacked.vector[r], run(seed).vector, rtol=0, atol=1e-6)
 print("a stack of 8 against 8 runs:", abs(stacked.vector[3] - run(3).vector).max(), "apart in run 3")
