@@ -303,6 +303,14 @@ def test_another_experiment_is_refused_and_the_difference_said(whole, tmp_path):
     assert contents(tmp_path / "run") == whole[1]  # A33: nothing of it was written over
 
 
+def test_a_folder_that_takes_any_experiment_would_be_seen(whole, tmp_path, monkeypatch):
+    """A33: without the comparison two experiments are mixed in one folder, and nobody is told."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    monkeypatch.setattr(run_folder, "differences", lambda there, here: [])
+    run_all(tmp_path / "run", replace(TINY, rounds=3, lr=0.02))
+    assert contents(tmp_path / "run") != whole[1]
+
+
 def test_the_same_experiment_again_trains_nothing_and_changes_nothing(whole, tmp_path, monkeypatch):
     shutil.copytree(whole[0], tmp_path / "run")
     monkeypatch.setattr(outcomes, "train", lambda *a, **k: pytest.fail("a training has begun"))
