@@ -129,7 +129,10 @@ def linear_backward(
     dW = np.matmul(cache.x_kept.mT, dy, out=dW_out)  # (..., d_in, N) @ (..., N, d_out)
     if cache.weight_mask is not None:
         dW = np.multiply(dW, cache.weight_mask, out=dW_out)  # (..., d_in, d_out)
-    db = dy.sum(axis=-2, out=db_out)  # (..., d_out)
+    db = dy.sum(axis=-2)  # (..., d_out)
+    if db_out is not None:
+        db_out[...] = db
+        db = db_out
     if not need_dx:
         return None, dW, db
     dx = dy @ cache.W_kept.mT  # (..., N, d_out) @ (..., d_out, d_in)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 
 import numpy as np
 
+from numpynet import threads
 from tests.benchmarks.results import Result, ratio
 from tests.benchmarks.timing import Times
 
@@ -32,6 +34,18 @@ MEMORY = {
     "numpynet, 16 replicates": TRAIN.format(function="ours", more=", seed=range(16)"),
     "PyTorch, 784-300-100-10, Adam": TRAIN.format(function="in_torch", more=""),
 }
+THREADS = """
+import time
+from tests.benchmarks.bench_step import ours, random_split
+run = ours({sizes}, {batch}, split=random_split({sizes}, 2000), steps=10)
+run()
+times = []
+for _ in range(5):
+    start = time.perf_counter()
+    run()
+    times.append(time.perf_counter() - start)
+print(sorted(times)[2])
+"""
 # The time and the memory of a child that has ended are in the counts of its parent, so each has a parent of its own.
 ASK = """
 import os, resource, subprocess, sys
@@ -58,6 +72,28 @@ def starts(codes: Mapping[str, str], rounds: int) -> Times:
     return Times(seconds)
 
 
+def two_threads(rounds: int) -> list[Result]:
+    """Return the time of training with two threads over that with one, by the clock, each in a process of its own."""
+    results = []
+    for sizes, batch in (((64, 64, 32, 10), 64), ((784, 300, 100, 10), 60), ((784, 2000, 2000, 10), 500)):
+        code = THREADS.format(sizes=sizes, batch=batch)
+        ratios = []
+        for _ in range(rounds):
+            seconds = []
+            for n in ("1", "2"):
+                environment = {**os.environ, **dict.fromkeys(threads.VARIABLES, n)}
+                done = subprocess.run(
+                    [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+                )
+                seconds.append(float(done.stdout))
+            ratios.append(seconds[1] / seconds[0])
+        ratios.sort()
+        name = f"{'-'.join(map(str, sizes))}, batch {batch}: 2 threads / 1 thread, by the clock"
+        note = f"{rounds} times, all of them in the range"
+        results.append(Result("i", name, ratios[len(ratios) // 2], low=ratios[0], high=ratios[-1], note=note))
+    return results
+
+
 def measure(rounds: int) -> list[Result]:
     """Return the results of (f) and (g)."""
     times = starts(STARTS, rounds)
@@ -71,4 +107,4 @@ def measure(rounds: int) -> list[Result]:
     for name, code in MEMORY.items():
         found = ask(code)
         results.append(Result("g", name, None if found is None else found[1], "MB", note="" if found else "absent"))
-    return results
+    return [*results, *two_threads(5)]

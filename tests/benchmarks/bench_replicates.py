@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import NamedTuple
 
@@ -59,32 +60,44 @@ def stacks(rounds: int) -> list[Result]:
     return results
 
 
-def processes(steps: int, repeats: int = 3) -> Result:
-    """Return how many times faster two processes are than one, by the clock on the wall, starting them included."""
+def processes(steps: int, repeats: int = 3) -> list[Result]:
+    """Return how many times faster two processes are than one, starting them included: by the clock, and at best.
+
+    The clock tells how much of two cores this machine had to spare. On two free cores the gain is at most 2 over the
+    ratio of the processor times, which does not depend on what else is running.
+    """
     groups = [Group(tuple(range(8 * g, 8 * g + 8)), steps) for g in range(4)]
-    gains = []
+    clock, processor = [], []
     for _ in range(repeats):
-        seconds, bits = [], []
+        wall, used, bits = [], [], []
         for workers in (1, 2):
-            start = time.perf_counter()
+            start, begun = time.perf_counter(), _processor_seconds()
             bits.append(run_tasks(train_group, groups, workers=workers))
-            seconds.append(time.perf_counter() - start)
+            wall.append(time.perf_counter() - start)
+            used.append(_processor_seconds() - begun)
         if bits[0] != bits[1]:
             raise AssertionError("two workers gave other bits than one")
-        gains.append(seconds[0] / seconds[1])
-    gains.sort()
-    return Result(
-        "d",
-        "4 groups of 8 replicates: one process / two processes, wall clock",
-        gains[len(gains) // 2],
-        low=gains[0],
-        high=gains[-1],
-        limit=1.6,
-        at_least=True,
-        note=f"equal bits; {repeats} times, all of them in the range",
-    )
+        clock.append(wall[0] / wall[1])
+        processor.append(2 * used[0] / used[1])
+    note = f"equal bits; {repeats} times, all of them in the range"
+    what = "4 groups of 8 replicates: gain of two processes"
+    return [
+        Result("d", f"{what}, by the clock", *_median_and_range(clock), limit=1.6, at_least=True, note=note),
+        Result("d", f"{what}, on two free cores at most", *_median_and_range(processor), note=note),
+    ]
 
 
-def measure(rounds: int, steps: int = 1000) -> list[Result]:
+def _processor_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _median_and_range(values: list[float]) -> tuple[float, str, float, float]:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2], "ratio", ordered[0], ordered[-1]
+
+
+def measure(rounds: int, steps: int = 1500) -> list[Result]:
     """Return the ratios of (d)."""
-    return [*stacks(rounds), processes(steps)]
+    return [*stacks(rounds), *processes(steps)]

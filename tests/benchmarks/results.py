@@ -27,6 +27,7 @@ SECTIONS = {
     "f": "Import and start",
     "g": "Peak memory",
     "h": "Growth: the exponent k of time ~ n^k",
+    "i": "Two threads in the matrix products",
 }
 
 
