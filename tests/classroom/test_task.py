@@ -11,6 +11,7 @@ from numpynet.classroom.variants import GAINS, Variant, adapt, variant_of
 from numpynet.conformance.contract import Subject
 from numpynet.conformance.subject import load_subject
 from numpynet.equations import linear_backward, linear_forward
+from numpynet.gradcheck import ZOO
 
 REFERENCE = load_subject()
 
@@ -71,6 +72,27 @@ def test_code_for_another_convention_loses_points(variant, seed):
     subject = Subject("copied.py", adapt(functions, variant), trusted=False)
     check = pair_check("linear", (0, 1), 1, name="values")
     assert run_check(check, subject, seed).points == 0
+
+
+LADDERS = {
+    pair: layer_ladder(
+        pair, {"answers": 0, "values": 1, "gradients": 1, "details": 1, "square": 1}, square=pair == "linear"
+    )
+    for pair in ("linear", "relu", "dropout", "softmax_cross_entropy", "l2_penalty")
+}
+NAMED_AS = {"5a": "5b"}  # "counted twice, or gradients added up and not cleared": what can be seen at the second call
+PLANTED = [bug for bug in ZOO if bug.plant is not None and bug.pair in LADDERS]
+
+
+@pytest.mark.parametrize("bug", [pytest.param(bug, id=bug.id) for bug in PLANTED])
+def test_every_planted_bug_loses_points_on_its_layer_and_is_named(bug):
+    """The gradient is that of the law here; the diagnosis names the same bugs as with that of the forward pass."""
+    functions = {name: f for name, f in bug.plant()._asdict().items() if f is not None}
+    subject = Subject("mine.py", functions, trusted=False)
+    wrong = [result for check in LADDERS[bug.pair] if not (result := run_check(check, subject, 1)).passed]
+    assert wrong
+    named = {result.report.cause for result in wrong}
+    assert NAMED_AS.get(bug.id, bug.expected) in named
 
 
 def liar():
