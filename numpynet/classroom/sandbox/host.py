@@ -31,7 +31,7 @@ START_SECONDS = 20.0  # for Python and NumPy, on a busy machine; the student's c
 class Limits(NamedTuple):
     """What one child may use."""
 
-    seconds: float = 3.0  # for one call, and for the import
+    seconds: float = 3.0  # for one call; an import may take twice that
     cpu: int = 60  # seconds for everything
     total: float = 40.0  # seconds for all of a submission
     memory: int = 1 << 30  # of address space; NumPy alone needs 192 MiB
@@ -136,14 +136,14 @@ class Child:
         deadline = time.monotonic() + START_SECONDS
         self._send(self._setup, deadline)
         self.closed = _texts(self._receive(deadline).get("closed"))
-        facts = self._receive(time.monotonic() + self.limits.seconds)
+        facts = self._receive(time.monotonic() + 2 * self.limits.seconds)
         fingerprint = facts.get("fingerprint")
         self.facts = {
             "imported": _texts(facts.get("imported")),
             "reaches": _texts(facts.get("reaches")),
             "fingerprint": fingerprint if isinstance(fingerprint, np.ndarray) else np.zeros(0, np.int64),
         }
-        imported = self._receive(time.monotonic() + self.limits.seconds)
+        imported = self._receive(time.monotonic() + 2 * self.limits.seconds)
         if imported.get("status") not in ("imported", "unreadable", "unimportable"):
             raise self.gone("crash", "it answered with something else than was asked")
         imported["functions"] = [f for f in _texts(imported.get("functions")) if f in self._setup["functions"]]
