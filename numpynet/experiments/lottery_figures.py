@@ -198,13 +198,16 @@ def learning_curves(curves: Mapping[str, Mapping[float, tuple[Sequence[float], n
     colour_of = {density: COLOURS[i % len(COLOURS)] for i, density in enumerate(everything)}
     for ax, (arm, of) in zip(axes, curves.items()):
         for density, (steps, values) in sorted(of.items(), reverse=True):
-            band(ax, steps, 100 * values, f"{100 * density:.3g} %", colour_of[density])
+            few = values.shape[1] < 3  # the band of two runs is as wide as the picture
+            label = f"{100 * density:.3g} %"
+            _band_of(ax, steps, list(100 * values), label, colour_of[density], "-", with_band=not few)
         ax.set(xlabel="training step", title=LABELS[arm])
-    low = min(ax.get_ylim()[0] for ax in axes)
-    tails = [100 * values[len(values) // 10 :].min() for of in curves.values() for _, values in of.values()]
-    top = max(ax.get_ylim()[1] for ax in axes)
+    # The means settle the limits: the first steps, and the bands of two or three runs, would flatten the rest.
+    means = [100 * values[len(values) // 10 :].mean(axis=1) for of in curves.values() for _, values in of.values()]
+    low, high = min(m.min() for m in means), max(m.max() for m in means)
+    room = max(high - low, 0.5)
     for ax in axes:
-        ax.set_ylim(max(low, min(tails) - 0.25 * (top - min(tails))), top)  # the first steps would flatten the rest
+        ax.set_ylim(max(low - 0.3 * room, 0), min(high + 0.15 * room, 100.5))
     axes[0].set_ylabel(ylabel)
     axes[0].legend(frameon=False, title="weights left", loc="lower right")
     return figure

@@ -87,3 +87,10 @@ def test_many_weights_are_thinned_out():
     theta = Parameters.ones(layout)
     drawn = figures.initial_and_final(theta, theta, theta, most=1000).axes[0].collections
     assert sum(len(c.get_offsets()) for c in drawn) == 1000
+
+
+def test_wide_bands_and_first_steps_do_not_flatten_the_learning_curves():
+    values = np.array([[0.1, 0.1]] + [[0.90, 0.92], [0.95, 0.93]] * 10)  # with two runs a band may reach beyond 100 %
+    (ax,) = figures.learning_curves({"ticket": {1.0: (range(21), values)}}, ylabel="y").axes
+    low, high = ax.get_ylim()
+    assert 85 < low < 91 < 94 < high <= 100.5
