@@ -80,6 +80,17 @@ def load_checkpoint(
     Network, plan, data and seed must be those of the checkpoint. Only the length (epochs or steps) may differ: a
     finished training can be continued with a longer plan.
 
+    Parameters
+    ----------
+    path : of the file
+    net, plan : as when it was saved, but for the length of the plan
+    train_split : the examples it trains on
+    seed : as when it began
+
+    Returns
+    -------
+    TrainingState
+
     Raises
     ------
     StorageError
@@ -132,6 +143,14 @@ def run_settings(state: TrainingState) -> dict[str, str]:
     """Return everything that decides about a run except its length, as text that can be compared and read.
 
     It is the same in every process, unlike ``repr(plan)``, which shows where functions lie in memory.
+
+    Parameters
+    ----------
+    state : of a training
+
+    Returns
+    -------
+    settings : name -> text
 
     Raises
     ------

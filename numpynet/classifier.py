@@ -170,7 +170,17 @@ class Classifier:
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class for each row of X, (N, K), in the order of ``classes_``."""
+        """Return the probability of each class for each row of X, (N, K), in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : (N, d_0)
+
+        Returns
+        -------
+        (N, K), rows that sum to 1
+
+        """
         if not hasattr(self, "theta_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(X, y) first")
         x = _as_input(X, self.theta_.dtype)
@@ -183,12 +193,33 @@ class Classifier:
         return softmax(logits)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable label for each row of X, (N,)."""
+        """Return the most probable label for each row of X, (N,).
+
+        Parameters
+        ----------
+        X : (N, d_0)
+
+        Returns
+        -------
+        (N,) labels
+
+        """
         probabilities = self.predict_proba(X)  # (N, K)
         return self.classes_[probabilities.argmax(axis=1)]
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the accuracy, the share of rows whose label is predicted; a label never seen in fit counts as wrong."""
+        """Return the accuracy, the share of rows whose label is predicted; a label never seen in fit counts as wrong.
+
+        Parameters
+        ----------
+        X : (N, d_0)
+        y : (N,) labels
+
+        Returns
+        -------
+        A number in [0, 1].
+
+        """
         predicted, labels = self.predict(X).tolist(), _as_labels(y).tolist()
         if len(predicted) != len(labels):
             raise ValueError(f"X has {len(predicted)} rows, but y has {len(labels)} labels: one for each row is needed")
@@ -198,6 +229,14 @@ class Classifier:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name; ``deep`` is accepted, there is nothing below.
+
+        Parameters
+        ----------
+        deep : changes nothing
+
+        Returns
+        -------
+        settings : name -> value
 
         Examples
         --------

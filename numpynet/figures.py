@@ -39,6 +39,16 @@ STYLE = {
 def new_figure(columns: int = 1, *, width: float = 5.2, height: float = 3.6) -> tuple[Figure, np.ndarray]:
     """Return a figure with a row of axes, styled alike everywhere.
 
+    Parameters
+    ----------
+    columns : how many axes
+    width : of one, in inches
+    height : in inches
+
+    Returns
+    -------
+    figure, axes : the axes as an array (columns,)
+
     Examples
     --------
     >>> figure, axes = new_figure(2)
@@ -56,6 +66,14 @@ def new_figure(columns: int = 1, *, width: float = 5.2, height: float = 3.6) -> 
 
 def png_bytes(figure: Figure) -> bytes:
     """Return a figure as a PNG file.
+
+    Parameters
+    ----------
+    figure : to draw
+
+    Returns
+    -------
+    The bytes of a file.
 
     Examples
     --------

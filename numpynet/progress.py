@@ -31,7 +31,14 @@ class Progress:
         self.started = self.shown = 0.0
 
     def show(self, done: int, note: str = "") -> None:
-        """Say that this many units are done; written at most ten times a second."""
+        """Say that this many units are done; written at most ten times a second.
+
+        Parameters
+        ----------
+        done : units so far
+        note : shown behind
+
+        """
         now = time.monotonic()
         if self.first_done is None:  # a resumed job does not start at 0
             self.first_done, self.started = done, now

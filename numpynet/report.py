@@ -54,6 +54,15 @@ def page(title: str, intro: str, sections: Sequence[str]) -> str:
 def section(heading: str, *parts: str) -> str:
     """Return a section of the page: a heading and its parts, which are HTML already.
 
+    Parameters
+    ----------
+    heading : plain text
+    *parts: HTML
+
+    Returns
+    -------
+    HTML
+
     Examples
     --------
     >>> print(section("Results & errors", paragraph("None.")))
@@ -66,6 +75,15 @@ def section(heading: str, *parts: str) -> str:
 def paragraph(text: str, *, quiet: bool = False) -> str:
     """Return a paragraph of plain text.
 
+    Parameters
+    ----------
+    text : plain
+    quiet : True for small print
+
+    Returns
+    -------
+    HTML
+
     Examples
     --------
     >>> paragraph("density < 0.2")
@@ -76,6 +94,15 @@ def paragraph(text: str, *, quiet: bool = False) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table; every cell is shown as text, and "mean ± half-width" is not broken over two lines.
+
+    Parameters
+    ----------
+    header : a name for each column
+    rows : a cell for each column
+
+    Returns
+    -------
+    HTML
 
     Examples
     --------
@@ -112,6 +139,14 @@ def figure(png: bytes, caption: str) -> str:
 def settings_table(settings: Mapping[str, object]) -> str:
     """Return what was set and what ran it: one row for each setting, then the versions.
 
+    Parameters
+    ----------
+    settings : name -> value
+
+    Returns
+    -------
+    HTML
+
     Examples
     --------
     >>> "<td>seed</td><td>7</td>" in settings_table({"seed": 7})
@@ -138,6 +173,15 @@ def versions() -> dict[str, str]:
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table for the terminal, columns aligned.
+
+    Parameters
+    ----------
+    header : a name for each column
+    rows : a cell for each column
+
+    Returns
+    -------
+    Lines of text.
 
     Raises
     ------

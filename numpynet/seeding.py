@@ -33,6 +33,10 @@ def streams(seed: int) -> Streams:
     ----------
     seed : integer >= 0
 
+    Returns
+    -------
+    Streams : a generator for each purpose
+
     Raises
     ------
     TypeError, ValueError
@@ -57,6 +61,10 @@ def stream(seed: int, purpose: str, draw: int = 0) -> np.random.Generator:
     seed : integer >= 0
     purpose : a field of ``Streams``
     draw : integer >= 0
+
+    Returns
+    -------
+    A generator.
 
     Raises
     ------

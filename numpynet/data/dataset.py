@@ -135,6 +135,16 @@ def split_validation(split: Split, n_validation: int, rng: np.random.Generator) 
 def check_count(count: int, name: str, low: int, high: int | None = None) -> int:
     """Return count as a Python int, or raise if it is no integer in low ... high.
 
+    Parameters
+    ----------
+    count : what was given
+    name : of the argument, for the message
+    low, high : limits, which are allowed; None for no upper one
+
+    Returns
+    -------
+    count, as a Python int
+
     Examples
     --------
     >>> check_count(360, "n_test", 1, 1796)
@@ -154,6 +164,14 @@ def check_count(count: int, name: str, low: int, high: int | None = None) -> int
 
 def check_real_dtype(dtype: np.typing.DTypeLike) -> np.dtype:
     """Return dtype as a NumPy dtype, or raise TypeError if it is not a real floating one.
+
+    Parameters
+    ----------
+    dtype : what was given
+
+    Returns
+    -------
+    dtype
 
     Examples
     --------

@@ -86,6 +86,14 @@ def data_folder(folder: str | os.PathLike | None = None) -> Path:
 
     The cache is ``$XDG_CACHE_HOME/numpynet`` or ``~/.cache/numpynet``. The folder need not exist.
 
+    Parameters
+    ----------
+    folder : that was asked for, or None
+
+    Returns
+    -------
+    Path
+
     Examples
     --------
     >>> data_folder("my data").name
@@ -106,6 +114,15 @@ def find_mnist_file(folder: Path, name: str) -> Path | None:
 
     The spelling ``train-images.idx3-ubyte`` with a dot, which some archives use, is found as well.
 
+    Parameters
+    ----------
+    folder : to look in
+    name : of the file, without .gz
+
+    Returns
+    -------
+    Path, or None
+
     Examples
     --------
     >>> find_mnist_file(Path("an/empty/folder"), "t10k-labels-idx1-ubyte") is None
@@ -123,6 +140,15 @@ def find_mnist_file(folder: Path, name: str) -> Path | None:
 
 def unpack(content: bytes, name: object) -> bytes:
     """Unpack gzip data, or return data that are not packed as they are; name is for the error.
+
+    Parameters
+    ----------
+    content : of a file
+    name : for the error
+
+    Returns
+    -------
+    The unpacked bytes.
 
     Raises
     ------
@@ -210,6 +236,16 @@ def _read_verified(path: Path, sha256: Mapping[str, str] | None) -> bytes:
 
 def is_genuine(content: bytes, file_name: str, sha256: Mapping[str, str]) -> bool:
     """Say whether unpacked content has the SHA-256 that is known for a file of this name (.gz and the dot do not count).
+
+    Parameters
+    ----------
+    content : unpacked
+    file_name : under which it is known
+    sha256 : file name -> known digest
+
+    Returns
+    -------
+    True or False.
 
     Examples
     --------

@@ -51,6 +51,15 @@ def erdos_renyi(layout: Layout, density: float) -> dict[str, float]:
 def layer_counts(layout: Layout, densities: Mapping[str, float]) -> dict[str, int]:
     """Return how many weights each layer keeps; each is rounded by itself, so the total may be off by one or two.
 
+    Parameters
+    ----------
+    layout : names and shapes
+    densities : name of each weight matrix -> share to keep
+
+    Returns
+    -------
+    counts : name -> how many weights it keeps
+
     Examples
     --------
     >>> layout = Layout.of_sizes((40, 100, 100, 10))

@@ -157,6 +157,15 @@ def time_ratio(net: MLP, theta: Parameters, compacted: Compacted, x: np.ndarray,
     x : (N, d_0), in the dtype of theta
     repeats : turns of each, taken alternately
 
+    Returns
+    -------
+    A number; below 1 the compact network is faster.
+
+    Raises
+    ------
+    ValueError
+        repeats is below 1.
+
     Examples
     --------
     >>> net = MLP((20, 30, 5))

@@ -17,6 +17,14 @@ from numpynet.parameters import Layout, Parameters
 def dense_mask(theta: Parameters) -> Parameters:
     """Return the mask that prunes nothing, in the form and dtype of theta.
 
+    Parameters
+    ----------
+    theta : parameters of a network
+
+    Returns
+    -------
+    Parameters : full of 1
+
     Examples
     --------
     >>> theta = Parameters(np.array([3.0, -1.0, 0.5]), Layout.of_sizes((2, 1)))
@@ -33,6 +41,10 @@ def mask_from_arrays(arrays: Mapping[str, np.ndarray], layout: Layout) -> Parame
     ----------
     arrays : {"W1": (..., d_0, d_1), "W2": ...}, binary, in one dtype; no biases
     layout : of the network
+
+    Returns
+    -------
+    Parameters : the mask, 1 at the biases
 
     Raises
     ------
@@ -69,6 +81,22 @@ def mask_from_arrays(arrays: Mapping[str, np.ndarray], layout: Layout) -> Parame
 def check_weight_mask(weight_mask: Parameters, layout: Layout) -> Parameters:
     """Return the mask, or raise if it is no weight mask of a network with this layout.
 
+    Parameters
+    ----------
+    weight_mask : what was given
+    layout : of the network
+
+    Returns
+    -------
+    weight_mask
+
+    Raises
+    ------
+    TypeError
+        It is no ``Parameters``.
+    ValueError
+        It belongs to another network, is not binary, or prunes a bias.
+
     Examples
     --------
     >>> layout = Layout.of_sizes((1, 2))
@@ -94,6 +122,14 @@ def check_weight_mask(weight_mask: Parameters, layout: Layout) -> Parameters:
 def alive_counts(weight_mask: Parameters) -> dict[str, int | list]:
     """Return how many weights of each layer are left; a list for replicates.
 
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    counts : name of each weight matrix -> number of ones
+
     Examples
     --------
     >>> alive_counts(Parameters(np.array([1.0, 0.0, 1.0]), Layout.of_sizes((2, 1))))
@@ -110,6 +146,14 @@ def alive_counts(weight_mask: Parameters) -> dict[str, int | list]:
 def layer_densities(weight_mask: Parameters) -> dict[str, float | list]:
     """Return the share of weights that each layer keeps; a list for replicates.
 
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    densities : name of each weight matrix -> share of ones
+
     Examples
     --------
     >>> layer_densities(Parameters(np.array([1.0, 0.0, 1.0]), Layout.of_sizes((2, 1))))
@@ -124,6 +168,14 @@ def layer_densities(weight_mask: Parameters) -> dict[str, float | list]:
 
 def weight_density(weight_mask: Parameters) -> float | list[float]:
     """Return the share of weights (biases not counted) that a mask keeps; a list for replicates.
+
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    A number, or one for each net of a stack.
 
     Examples
     --------

@@ -61,6 +61,10 @@ def set_move(
     frozen : layers that are left as they are. A layer that is dense can grow only what it has just dropped, and would
         merely set its smallest weights to 0: freeze it.
 
+    Returns
+    -------
+    Move : the new mask, what was dropped and what was grown
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -92,6 +96,10 @@ def rigl_move(
     gradients : G of ``dense_gradients``. Those of training are 0 at dead weights and would tell nothing.
     drop_fraction, frozen : as for ``set_move``
 
+    Returns
+    -------
+    Move : the new mask, what was dropped and what was grown
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -117,6 +125,18 @@ def drop_and_grow(
 
     k = floor(drop_fraction * alive + 1/2). Dead are those that are dead after the drop, so what was dropped may grow
     again, at 0. Among equal scores the lower index is dropped first, and grown first.
+
+    Parameters
+    ----------
+    theta : parameters of a network
+    weight_mask : binary, of the form of theta
+    growth_scores : of the form of theta; the largest grow
+    drop_fraction : share of each layer's living weights that moves, in [0, 1]
+    frozen : names of weight matrices that are left alone
+
+    Returns
+    -------
+    Move : the new mask, what was dropped and what was grown
 
     Raises
     ------

@@ -35,6 +35,10 @@ def flows(matrices: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.nda
     ----------
     matrices : A_1 (..., d_0, d_1), ..., A_L (..., d_(L-1), d_L)
 
+    Returns
+    -------
+    f, c : L + 1 arrays each, (..., d_l)
+
     Examples
     --------
     >>> f, c = flows([np.array([[2.0, 0.0]]), np.array([[3.0], [5.0]])])
@@ -61,6 +65,15 @@ def count_paths(weight_mask: Parameters, *, keep_probs: Sequence[float | None] |
     keep_probs : one for each layer, None for 1, to get the expected number instead: of the units at the input of each
         layer under dropout, or of the weights of each layer under DropConnect. It is the same product.
 
+    Returns
+    -------
+    A number, or one for each net of a stack.
+
+    Raises
+    ------
+    ValueError
+        There is not one keep probability for each layer.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -83,6 +96,14 @@ def reachable(weight_mask: Parameters) -> tuple[list[np.ndarray], list[np.ndarra
 
     A unit hears an input if a path of surviving weights leads from one to it. Every input hears itself.
 
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    hears, heard : for l = 0 ... L, boolean (..., d_l)
+
     Examples
     --------
     >>> from numpynet.pruning.masks import mask_from_arrays
@@ -98,6 +119,14 @@ def reachable(weight_mask: Parameters) -> tuple[list[np.ndarray], list[np.ndarra
 
 def is_connected(weight_mask: Parameters) -> np.ndarray:
     """Return whether a path is left from any input to any output, (...,) boolean.
+
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    (...) boolean
 
     Examples
     --------
@@ -154,6 +183,14 @@ def warn_if_cut(old: Parameters, new: Parameters, *, require_path: bool = False,
 def effective_mask(weight_mask: Parameters) -> Parameters:
     """Keep only the weights that lie on a path from an input to an output.   Equation (L19)
 
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    Parameters : a mask below the one that was given
+
     Examples
     --------
     >>> from numpynet.pruning.masks import mask_from_arrays
@@ -171,6 +208,14 @@ def effective_mask(weight_mask: Parameters) -> Parameters:
 
 def effective_density(weight_mask: Parameters) -> float | list[float]:
     """Return the share of all weights that lie on a path from an input to an output.   Equation (L19)
+
+    Parameters
+    ----------
+    weight_mask : binary, of the form of theta, of one net or of a stack
+
+    Returns
+    -------
+    A number, or one for each net of a stack.
 
     Examples
     --------

@@ -15,6 +15,15 @@ from numpynet.pruning.selection import prune_globally
 def rate_per_round(density: float, rounds: int) -> float:
     """Return rho = 1 - density^(1/n), the rate that leaves this density after n rounds; one shot is n = 1.   Equation (L17)
 
+    Parameters
+    ----------
+    density : share that is left at the end, in (0, 1]
+    rounds : n, at least 1
+
+    Returns
+    -------
+    rate : in [0, 1)
+
     Examples
     --------
     >>> rate_per_round(0.25, rounds=2), rate_per_round(0.25, rounds=1)
@@ -26,6 +35,15 @@ def rate_per_round(density: float, rounds: int) -> float:
 
 def geometric_densities(density: float, rounds: int) -> list[float]:
     """Return density^(k/n) for k = 1 ... n.   Equation (P9)
+
+    Parameters
+    ----------
+    density : share that is left at the end, in (0, 1]
+    rounds : n, at least 1
+
+    Returns
+    -------
+    densities : n numbers that fall to the density
 
     Examples
     --------
@@ -51,6 +69,10 @@ def prune_in_rounds(
     weight_mask : at the beginning
     densities : falling, see ``geometric_densities``
     prune : ``prune_globally`` or ``prune_layerwise``
+
+    Returns
+    -------
+    Parameters : the last mask
 
     Examples
     --------

@@ -17,6 +17,14 @@ from numpynet.parameters import Layout, Parameters
 def magnitude(theta: Parameters) -> Parameters:
     """S = |W|.   Equation (P1)
 
+    Parameters
+    ----------
+    theta : parameters of a network
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> magnitude(Parameters(np.array([3.0, -1.0, 0.5]), Layout.of_sizes((2, 1)))).vector
@@ -34,6 +42,10 @@ def random_scores(rng: np.random.Generator | Sequence[np.random.Generator], layo
     ----------
     rng : a generator, or a list of R of them for R replicates, each equal to the single draw
     layout : of the network
+
+    Returns
+    -------
+    Parameters : scores of the layout, one net or a stack
 
     Examples
     --------
@@ -60,6 +72,10 @@ def add_movement(scores: Parameters, theta: Parameters, gradients: Parameters, l
     gradients : of the loss at theta
     lr : learning rate of the step
 
+    Returns
+    -------
+    Parameters : the scores after this step
+
     Examples
     --------
     >>> layout = Layout.of_sizes((2, 1))
@@ -72,6 +88,14 @@ def add_movement(scores: Parameters, theta: Parameters, gradients: Parameters, l
 
 def weights_only(scores: Parameters) -> Parameters:
     """Return a copy of the scores that is 0 at the biases.
+
+    Parameters
+    ----------
+    scores : of the form of theta
+
+    Returns
+    -------
+    Parameters : of the form of theta
 
     Examples
     --------

@@ -151,6 +151,14 @@ def prune_globally(
 def root_mean_square(scores: np.ndarray) -> float:
     """Return sqrt(mean(S^2)); for magnitudes the standard deviation of the weights about 0.
 
+    Parameters
+    ----------
+    scores : of one layer, any shape
+
+    Returns
+    -------
+    A number.
+
     Examples
     --------
     >>> root_mean_square(np.array([1.0, 7.0]))
@@ -161,6 +169,14 @@ def root_mean_square(scores: np.ndarray) -> float:
 
 def l2_norm(scores: np.ndarray) -> float:
     """Return sqrt(sum(S^2)): as ``root_mean_square``, but a layer with more weights is divided by more.
+
+    Parameters
+    ----------
+    scores : of one layer, any shape
+
+    Returns
+    -------
+    A number.
 
     Examples
     --------
@@ -224,7 +240,21 @@ def _scaled(scores: np.ndarray, mask: np.ndarray, scale: Scale, name: str) -> np
 
 
 def check_scores(scores: Parameters, weight_mask: Parameters) -> None:
-    """Raise unless the scores can rank the living weights of this mask."""
+    """Raise unless the scores can rank the living weights of this mask.
+
+    Parameters
+    ----------
+    scores : what was given
+    weight_mask : binary, of the form of theta
+
+    Raises
+    ------
+    TypeError
+        The scores are no real ``Parameters``.
+    ValueError
+        A score is NaN, or the two do not fit together.
+
+    """
     if not isinstance(scores, Parameters) or scores.dtype.kind != "f":
         came = f"dtype {scores.dtype}" if isinstance(scores, Parameters) else type(scores).__name__
         raise TypeError(f"scores must be Parameters of real numbers, in the form of theta, got {came}")

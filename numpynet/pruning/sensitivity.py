@@ -42,6 +42,10 @@ def dense_gradients(
     loss : softmax cross-entropy, or another
     batch_size : bounds the memory; the result is the same up to rounding
 
+    Returns
+    -------
+    Parameters : G, of the form of theta
+
     Raises
     ------
     TypeError, ValueError
@@ -84,6 +88,10 @@ def snip(
     weight_mask : None for a dense net, as in the paper
     loss : softmax cross-entropy, or another
     batch_size : bounds the memory; the result is the same up to rounding
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
 
     Examples
     --------

@@ -64,6 +64,10 @@ def synflow_mask(theta: Parameters, *, density: float, rounds: int = 100) -> Par
     density : share of all weights to keep
     rounds : n
 
+    Returns
+    -------
+    Parameters : the mask
+
     Examples
     --------
     >>> from numpynet.network import MLP

@@ -49,6 +49,15 @@ def incoming_norms(theta: Parameters, *, order: int = 2) -> dict[int, np.ndarray
 def outgoing_norms(theta: Parameters, *, order: int = 2) -> dict[int, np.ndarray]:
     """Score every hidden unit by the norm of its outgoing weights, a row of W_(l+1).   Equation (P11)
 
+    Parameters
+    ----------
+    theta : parameters of a network
+    order : 1 or 2, of the norm
+
+    Returns
+    -------
+    scores : layer l -> (..., d_l), one for each hidden unit
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -65,6 +74,15 @@ def norm_products(theta: Parameters, *, order: int = 2) -> dict[int, np.ndarray]
 
     Without biases this product, alone of the three, does not change when a ReLU unit is rescaled, its inputs by c and
     its outputs by 1/c.
+
+    Parameters
+    ----------
+    theta : parameters of a network
+    order : 1 or 2, of the norm
+
+    Returns
+    -------
+    scores : layer l -> (..., d_l), one for each hidden unit
 
     Examples
     --------
@@ -87,6 +105,15 @@ def prune_units(scores: UnitArrays, unit_masks: UnitArrays | None = None, *, rat
     scores : {l: (..., d_l)}, large ones stay
     unit_masks : {l: (..., d_l)} so far, in the dtype of theta; None for all units, in the dtype of the scores
     rate : share of the survivors to remove
+
+    Returns
+    -------
+    unit_masks : layer l -> (..., d_l) binary
+
+    Raises
+    ------
+    ValueError
+        Scores and masks are of different layers, or rate is outside [0, 1].
 
     Examples
     --------
@@ -114,6 +141,15 @@ def mask_of_units(unit_masks: UnitArrays, theta: Parameters, weight_mask: Parame
     unit_masks : {l: (..., d_l)} of hidden layers, binary
     theta : gives the form and dtype
     weight_mask : a mask to intersect it with, or None
+
+    Returns
+    -------
+    Parameters : the mask
+
+    Raises
+    ------
+    ValueError
+        A unit mask is of no hidden layer, or has another shape.
 
     Examples
     --------

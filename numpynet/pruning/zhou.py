@@ -19,6 +19,15 @@ Criterion = Callable[[Parameters, Parameters], Parameters]
 def large_final(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = |W_T|: the magnitude after training.   Equation (P3)
 
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -34,6 +43,15 @@ def large_final(theta_0: Parameters, theta_T: Parameters) -> Parameters:
 def small_final(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = -|W_T|: the smallest stay, a control.   Equation (P3)
 
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -46,6 +64,15 @@ def small_final(theta_0: Parameters, theta_T: Parameters) -> Parameters:
 
 def large_init(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = |W_0|: the magnitude before training.   Equation (P3)
+
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
 
     Examples
     --------
@@ -60,6 +87,15 @@ def large_init(theta_0: Parameters, theta_T: Parameters) -> Parameters:
 def small_init(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = -|W_0|.   Equation (P3)
 
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -72,6 +108,21 @@ def small_init(theta_0: Parameters, theta_T: Parameters) -> Parameters:
 
 def large_init_large_final(theta_0: Parameters, theta_T: Parameters, *, alpha: float = 1.0) -> Parameters:
     """S = min(alpha |W_T|, |W_0|): large at both ends; alpha makes up for weights that grow in training.   Equation (P3)
+
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+    alpha : factor of the final magnitudes
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
+    Raises
+    ------
+    ValueError
+        alpha is not above 0.
 
     Examples
     --------
@@ -90,6 +141,21 @@ def large_init_large_final(theta_0: Parameters, theta_T: Parameters, *, alpha: f
 def small_init_small_final(theta_0: Parameters, theta_T: Parameters, *, alpha: float = 1.0) -> Parameters:
     """S = -max(alpha |W_T|, |W_0|): small at both ends, the counterpart of ``large_init_large_final``.
 
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+    alpha : factor of the final magnitudes
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
+    Raises
+    ------
+    ValueError
+        alpha is not above 0.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -107,6 +173,15 @@ def small_init_small_final(theta_0: Parameters, theta_T: Parameters, *, alpha: f
 def magnitude_increase(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = |W_T| - |W_0|.   Equation (P3)
 
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -122,6 +197,15 @@ def magnitude_increase(theta_0: Parameters, theta_T: Parameters) -> Parameters:
 def movement(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = |W_T - W_0|: the distance from the start. (``add_movement`` is another criterion of that name.)   Equation (P3)
 
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -136,6 +220,15 @@ def movement(theta_0: Parameters, theta_T: Parameters) -> Parameters:
 
 def large_final_same_sign(theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """S = max(0, W_0 W_T / |W_0|): |W_T| where the sign has stayed, else 0; also 0 where W_0 is 0.   Equation (P3)
+
+    Parameters
+    ----------
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
 
     Examples
     --------
@@ -154,6 +247,16 @@ def only_same_sign(criterion: Criterion, theta_0: Parameters, theta_T: Parameter
 
     They score -infinity. A score of 0 would do for positive criteria only: with ``small_final`` it would be the best.
 
+    Parameters
+    ----------
+    criterion : one of the above
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -168,6 +271,16 @@ def only_same_sign(criterion: Criterion, theta_0: Parameters, theta_T: Parameter
 
 def only_diff_sign(criterion: Criterion, theta_0: Parameters, theta_T: Parameters) -> Parameters:
     """Any criterion, with all weights whose sign has stayed (or is 0) ranked below all others; a control.
+
+    Parameters
+    ----------
+    criterion : one of the above
+    theta_0 : before training
+    theta_T : after it
+
+    Returns
+    -------
+    Parameters : scores of the form of theta; the largest stay
 
     Examples
     --------
