@@ -210,9 +210,8 @@ class _Session:
         """Set what the calls of a check may take: each its time, and twice that for all of them."""
         seconds = self.rules.limits.seconds
         each = seconds if check.seconds is None else max(check.seconds, seconds)
-        self.stand_ins.seconds = each
-        self.stand_ins.until = min(time.monotonic() + 2 * each, self.ends + each)
-        self.stand_ins.sees_changes = check.sees_changes
+        until = min(time.monotonic() + 2 * each, self.ends + each)
+        self.stand_ins.begin_check(each, until, sees_changes=check.sees_changes)
 
     def subject(self) -> Subject:
         """Return the student's functions as stand-ins, by the convention of the equation book."""

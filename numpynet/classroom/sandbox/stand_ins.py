@@ -25,7 +25,7 @@ from numpynet.classroom.sandbox.wire import Reference, Seeded, WireError, arrays
 
 # What these return is opaque as a whole: a ticket.
 TICKETS = ("begin_ticket", "train_ticket", "prune_ticket", "rewind_ticket", "reinit_ticket", "load_ticket")
-MAX_ASKED, MAX_OWN = 10_000, 1000
+MAX_ASKED, MAX_OWN = 50_000, 1000
 MAX_ASKED_SECONDS, MAX_ASKED_SIZE = 20.0, 1 << 14  # of all answers; of the arrays in one question
 RECENT = 8  # calls whose arrays may still be reported as changed
 
@@ -79,6 +79,11 @@ class StandIns:
         self.asked, self.asked_seconds = 0, 0.0
         self.recent: dict[tuple[int, str, int], Any] = {}
         child.refer, child.resolve, child.answer_ask = self._refer, self._resolve, self._answer
+
+    def begin_check(self, seconds: float, until: float, *, sees_changes: bool) -> None:
+        """Set what the calls of a check may take, and whether it sees what the student's code edits."""
+        self.seconds, self.until, self.sees_changes = seconds, until, sees_changes
+        self.asked, self.asked_seconds = 0, 0.0
 
     def functions(self) -> dict[str, Callable]:
         """Return the stand-ins of all functions that are there."""
