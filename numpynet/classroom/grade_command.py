@@ -42,7 +42,7 @@ def run_grade(options: argparse.Namespace) -> int:
     write_exports(job.grades, options.format, records, job.detail)
     rows = [
         (
-            r["submission"],
+            r["submission"][:40],
             r["status"],
             f"{r['score']:g}/{r['max_score']:g}",
             "; ".join(filter(None, [r["message"], *r["flags"]])),
