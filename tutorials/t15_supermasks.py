@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Tutorial 15: Learn a mask: pruning at the start, supermasks, stability
 #
-# **What you will do.** Choose a mask before any training, in three ways; learn a mask for weights that are never
+# **What you will do.** Choose a mask before any training, by SNIP, GraSP and SynFlow; learn a mask for weights that are never
 # trained at all; and measure whether the noise of training carries two copies of a net to the same place.
 #
 # **What you will learn.** What a score at initialisation knows and what it does not; how one passes a gradient
 # through a coin, and how wrong that is; and what "stable" means for a ticket.
 #
-# **What you will need.** Tutorials 10, 11 and 12. Under fifteen seconds.
+# **What you will need.** Tutorials 10, 11 and 12. Under thirty seconds.
 
 # %%
 from numpynet import threads
@@ -25,9 +25,15 @@ from numpynet.equations import softmax_cross_entropy_backward, softmax_cross_ent
 from numpynet.figures import COLOURS, STYLE
 from numpynet.lottery.controls import control_rngs, reinitialised, shuffled_mask
 from numpynet.lottery.edge_popup import EdgePopup, edge_popup_backward, edge_popup_mask
-from numpynet.lottery.instability import line
+from numpynet.lottery.instability import analyse_stability, line
 from numpynet.lottery.score_training import evaluate_scores, learn_scores
-from numpynet.lottery.supermasks import Bernoulli, sample_supermask, supermask_backward, supermask_forward
+from numpynet.lottery.supermasks import (
+    Bernoulli,
+    sample_supermask,
+    supermask_backward,
+    supermask_forward,
+    threshold_supermask,
+)
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
 from numpynet.parameters import Parameters
@@ -36,6 +42,7 @@ from numpynet.pruning import (
     DisconnectedWarning,
     alive_counts,
     count_paths,
+    grasp,
     magnitude,
     magnitude_mask,
     prune_globally,
@@ -52,10 +59,10 @@ from numpynet.training import begin, evaluate, train
 
 plt.rcParams.update(STYLE)
 digits = load_digits()
-seeds = list(range(5))
+seeds = list(range(8))
 net = MLP((64, 60, 40, 10))
-theta_0 = net.init([streams(seed).init for seed in seeds])  # (5, P)
-one = theta_0.replicate(0)  # the first of the five, for a closer look
+theta_0 = net.init([streams(seed).init for seed in seeds])  # (8, P)
+one = theta_0.replicate(0)  # the first of the eight, for a closer look
 ones = Parameters.ones(net.layout)
 
 # %% [markdown]
@@ -85,6 +92,50 @@ assert (library["W1"][blank] == 0).all()
 print(f"SNIP sees the data: all {len(blank) * 60} weights of the {len(blank)} blank pixels have the score 0")
 
 # %% [markdown]
+# ## GraSP: what is left to learn with
+#
+# At the start the loss says little, so perhaps one should ask about the *training* to come. A small step along the
+# gradient $g$ lowers the loss by about $\lVert g \rVert^2$ times the learning rate. GraSP (Wang and others 2020)
+# prunes where $\lVert g \rVert^2$ suffers least. Shrink weight $i$ a little, $\theta_i \to (1 - \epsilon)\, \theta_i$:
+# the gradient changes by $-\epsilon\, \theta_i H e_i$, with the Hessian $H$, and so
+#
+# $$
+# \begin{gathered}
+# \frac{d}{d\epsilon} \lVert \nabla L(\theta - \epsilon\, \theta_i e_i) \rVert^2 \Big|_{\epsilon = 0} = -2\, \theta_i\, (H g)_i = -2\, S_i, \\
+# S = \theta \odot (H g), \qquad \text{keep the largest, signs included.}
+# \end{gathered} \tag{P5}
+# $$
+#
+# There is no absolute value: a weight with $S_i < 0$ stands in the way of the gradient. $Hg$ needs no matrix of
+# $P^2$ entries. It is a directional derivative of the gradient, and one complex step through the backward pass gives
+# it to the last digit (Equation (B25)).
+
+# %%
+wide, exact = one.astype(np.float64), Split(batch.x.astype(np.float64), batch.y)
+
+
+def gradient(vector):
+    """The gradient of the mean loss at a real or complex vector of parameters."""
+    logits, caches = net.forward(Parameters(vector, net.layout), exact.x)
+    _, loss_cache = softmax_cross_entropy_forward(logits, exact.y)
+    return net.backward(softmax_cross_entropy_backward(1.0, loss_cache), caches).vector
+
+
+g = gradient(wide.vector)  # (P,)
+S = wide.vector * gradient(wide.vector + 1e-30j * g).imag / 1e-30  # (P,) theta * H g
+by_library = grasp(net, one, batch)
+for name in net.layout.weight_names:
+    assert np.allclose(Parameters(S, net.layout)[name], by_library[name], rtol=1e-9, atol=1e-14)
+for i in np.argsort(-abs(S))[:5]:  # the definition, for the five largest: the slope of ||g||^2
+    shrunk = wide.vector.astype(complex)
+    shrunk[i] *= 1 - 1e-30j
+    slope = (gradient(shrunk) ** 2).sum().imag / 1e-30
+    assert np.isclose(slope, -2 * S[i], rtol=1e-10)
+share = np.mean([(by_library[name] < 0).mean() for name in net.layout.weight_names])
+print(f"GraSP: the slopes of the squared gradient are -2 S; {100 * share:.0f} % of the weights have a negative score")
+assert 0.1 < share < 0.9
+
+# %% [markdown]
 # ## SynFlow: no data at all
 #
 # Replace every weight by its absolute value, $A_l = |W_l|$, feed ones, and take the sum of the outputs,
@@ -102,6 +153,12 @@ print(f"SNIP sees the data: all {len(blank) * 60} weights of the {len(blank)} bl
 # $$
 # \sum_{ij} S_{l,ij} = R \qquad \text{for every layer } l . \tag{P8}
 # $$
+#
+# And what flows into a hidden unit $k$ flows out of it again, as in pipes:
+#
+# $$
+# \sum_i S_{l,ik} = \sum_j S_{l+1,kj} . \tag{P7}
+# $$
 
 # %%
 A1, A2, A3 = (abs(one[name].astype(np.float64)) for name in net.layout.weight_names)
@@ -114,19 +171,29 @@ by_hand = {
 for name, array in by_hand.items():
     assert np.allclose(array, synflow(one)[name], rtol=1e-12)
     assert np.isclose(array.sum(), R, rtol=1e-12)
+assert np.allclose(by_hand["W1"].sum(axis=0), by_hand["W2"].sum(axis=1), rtol=1e-12)  # unit by unit
+assert np.allclose(by_hand["W2"].sum(axis=0), by_hand["W3"].sum(axis=1), rtol=1e-12)
 print(f"R = {R:.4f};  layer sums of the score:", [round(float(s.sum()), 4) for s in by_hand.values()])
 
 # %% [markdown]
 # **Pitfall: all at once.** The same total $R$ is spread over 3840 weights in the first layer and over 400 in the
 # last. So one weight of the first has a small score, and a global cut takes nearly all of that layer. SynFlow
-# therefore prunes in a hundred small rounds and computes the flow anew after each: what has lost its neighbours gains
-# in score.
+# therefore prunes in $n = 100$ small rounds and computes the flow anew after each: what has lost its neighbours gains
+# in score. To the density $\rho$ the steps are geometric,
+#
+# $$
+# \text{density after round } k = \rho^{k/n}, \qquad S \text{ from } M \odot \theta \text{ each time.} \tag{P9}
+# $$
 
 # %%
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DisconnectedWarning)  # what the library would say about it
     at_once = synflow_mask(one, density=0.02, rounds=1)
 in_rounds = synflow_mask(one, density=0.02, rounds=100)
+step_by_step = ones
+for k in range(1, 101):
+    step_by_step = prune_globally(synflow(one, step_by_step), step_by_step, density=0.02 ** (k / 100))
+assert np.array_equal(step_by_step.vector, in_rounds.vector)
 for name, mask in (("one round", at_once), ("100 rounds", in_rounds)):
     print(f"{name:10s} weights left {alive_counts(mask)}, paths {count_paths(mask):.0f}")
 assert alive_counts(at_once)["W1"] < 5 and count_paths(in_rounds) > 10 * max(count_paths(at_once), 1)
@@ -135,9 +202,9 @@ assert weight_density(at_once) == weight_density(in_rounds)
 # %% [markdown]
 # ## A referee's question
 #
-# How good are these masks? Five replicates, 8 % of the weights, each mask trained for 200 steps; beside it the ticket
+# How good are these masks? Eight replicates, 8 % of the weights, each mask trained for 200 steps; beside it the ticket
 # found by nine trainings. And for each mask the two controls of Tutorial 12: fresh weights, and a mask shuffled
-# within each layer.
+# within each layer. All differences are paired by seed.
 
 # %%
 plan = TrainingPlan(steps=200, batch_size=60, optimizer=Adam(), schedule=3e-3, evaluate_every=200)
@@ -152,15 +219,16 @@ def trained(start, mask):
 
 def for_each(rule):
     """A mask for each replicate, in one stack."""
-    return Parameters(np.stack([rule(theta_0.replicate(r)).vector for r in range(5)]), net.layout)
+    return Parameters(np.stack([rule(theta_0.replicate(r)).vector for r in range(8)]), net.layout)
 
 
-all_ones = Parameters.ones(net.layout, replicates=(5,))
+all_ones = Parameters.ones(net.layout, replicates=(8,))
 chance = random_scores([np.random.default_rng((15, seed)) for seed in seeds], net.layout)
 masks = {
     "random": prune_layerwise(chance, all_ones, density=density),
     "|theta_0|": prune_layerwise(magnitude(theta_0), all_ones, density=density),
     "SNIP": for_each(lambda theta: prune_globally(snip(net, theta, batch), ones, density=density)),
+    "GraSP": for_each(lambda theta: prune_globally(grasp(net, theta, batch), ones, density=density)),
     "SynFlow": for_each(lambda theta: synflow_mask(theta, density=density)),
 }
 ticket = all_ones
@@ -170,37 +238,65 @@ masks["ticket"] = ticket
 
 fresh = reinitialised(net, control_rngs(seeds, "reinit"))
 results = {}
-print("test accuracy in %       left %   own start        fresh weights    shuffled within layers")
+print("test accuracy in %   own start        fresh weights    shuffled")
 for name, mask in masks.items():
     shuffled = shuffled_mask(mask, control_rngs(seeds, "shuffle"))
     results[name] = [trained(*arm)[1] for arm in ((theta_0, mask), (fresh, mask), (theta_0, shuffled))]
-    left = 100 * np.mean(weight_density(mask))
-    print(f"{name:22s}   {left:5.1f}   " + "    ".join(t_interval(a).text() for a in results[name]))
+    assert abs(np.mean(weight_density(mask)) - density) < 0.003
+    print(f"{name:18s}   " + "    ".join(f"{t_interval(a).text():13s}" for a in results[name]))
 
-for name in masks:
-    own, with_fresh, with_shuffled = results[name]
-    need_of_start = t_interval(own - with_fresh)
-    print(f"{name:22s}   its own start is worth {need_of_start.text(sign=True)} points")
-    if name == "ticket":
-        assert need_of_start.mean - need_of_start.half_width > 0
-assert results["SNIP"][0].mean() > results["random"][0].mean() + 0.1
-assert results["SynFlow"][0].mean() > results["random"][0].mean() + 0.1
-assert results["ticket"][0].mean() > max(results["SNIP"][0].mean(), results["SynFlow"][0].mean()) + 0.03
-for name in ("SNIP", "SynFlow"):  # what is known before training is the shape, not the weights
-    assert (
-        abs(results[name][0].mean() - results[name][1].mean())
-        < results["ticket"][0].mean() - results["ticket"][1].mean()
+print("\ndifferences          own - fresh      own - shuffled   own - random")
+apart = {}
+for name, (own, with_fresh, with_shuffled) in results.items():
+    pairs = (own - with_fresh, own - with_shuffled, own - results["random"][0])
+    apart[name] = [t_interval(pair) for pair in pairs]
+    print(f"{name:18s}   " + "    ".join(f"{a.text(sign=True):13s}" for a in apart[name]))
+for name in ("SNIP", "SynFlow"):
+    to_ticket = t_interval(results[name][0] - results["ticket"][0])
+    start = (results["ticket"][0] - results["ticket"][1]) - (results[name][0] - results[name][1])
+    more = t_interval(start)
+    print(
+        f"{name} minus ticket {to_ticket.text(sign=True)}; the start is worth {more.text(sign=True)} more to the ticket"
     )
+    assert apart[name][2].mean - apart[name][2].half_width > 0.05  # far above chance ...
+    assert to_ticket.mean + to_ticket.half_width < -0.03  # ... and far below the ticket
+    assert more.mean - more.half_width > 0
+    assert apart[name][1].mean > 0.03  # shuffled within layers, they lose
+assert apart["ticket"][0].mean - apart["ticket"][0].half_width > 0
 
 # %% [markdown]
-# SNIP and SynFlow are far better than chance, for no training at all. But give their masks *fresh weights*, and they
-# do as well as before, as far as five runs can tell: what these scores have found is a good **shape** (which layers
-# keep how much, which pixels are worth listening to). Only for the ticket does its own start count. A mask that is
-# good and a ticket that has won are two different things, and the difference can only be seen with the control.
+# Read it like a referee.
+#
+# * **SNIP and SynFlow** are far better than random masks of their size, for no training at all, and far behind the
+#   ticket.
+# * **Give them fresh weights**, and the intervals contain 0. They are wide: a few points in either direction cannot be
+#   excluded. But the start is worth more to the ticket than to them, and that difference is clear. What these two
+#   scores have found is above all a good *shape*.
+# * **Shuffle them within layers**, and both lose. So it is not only the number of weights in each layer. (Frankle and
+#   others 2021 found on large image networks that shuffling does no harm. Our first layer looks at single pixels, some
+#   of which are blank, and at 8 % it matters which of them are heard.)
+# * **GraSP** does *worse than chance* here, and better with any weights but its own. The next cell looks why.
 
 # %%
-# alt: Grouped bars with error bars for five kinds of masks. For random, initial magnitude, SNIP and SynFlow masks, own start
-#      and fresh weights are about equal. For the ticket the own start is clearly higher than fresh weights.
+print("loss on the training digits before the first step, in nats (chance: 2.30)")
+before = {}
+for name, mask in masks.items():
+    before[name] = [np.array(evaluate(net, start * mask, digits.train)[0]) for start in (theta_0, fresh)]
+    own_start, with_fresh = (t_interval(values).text(scale=1) for values in before[name])
+    print(f"  {name:12s} own start {own_start}   fresh weights {with_fresh}")
+assert before["GraSP"][0].min() > 2.5 > before["GraSP"][1].max()
+
+# %% [markdown]
+# GraSP keeps what makes the gradient large, and a large gradient can be had cheaply: by being wrong with confidence.
+# Its survivors start at a higher loss than a net that knows nothing. The paper divides the logits by a temperature
+# and works on deep convolutional nets; what is seen here is seen on *this* net, with the score as defined, and says
+# nothing about those. It is a reason to look at the start of a net that has been pruned before training, and a reason
+# for controls. (The ticket's mask starts a little *below* 2.30: Tutorial 13.)
+
+# %%
+# alt: Grouped bars with error bars for six kinds of masks. For random, initial magnitude, SNIP and SynFlow masks, own start
+#      and fresh weights are about equal; shuffling costs SNIP, SynFlow and the ticket. For the ticket the own start is
+#      clearly higher than fresh weights, for GraSP far lower.
 fig, ax = plt.subplots(figsize=(7.4, 3.6))
 for k, arm in enumerate(("own start", "fresh weights", "shuffled within layers")):
     intervals = [t_interval(100 * results[name][k]) for name in masks]
@@ -217,8 +313,9 @@ ax.set(
     xticks=range(len(masks)),
     xticklabels=list(masks),
     ylabel="test accuracy in %",
-    ylim=(0, 125),
-    title="about 8 % of the weights; mean and 95 % interval of 5 runs",
+    ylim=(0, 118),
+    yticks=range(0, 101, 20),
+    title="about 8 % of the weights; mean and 95 % interval of 8 runs",
 )
 ax.legend(fontsize=8, ncols=3, loc="upper left")
 plt.show()
@@ -240,7 +337,8 @@ plt.show()
 
 # %%
 small = MLP((64, 100, 10))
-frozen = 1.4 * small.init(np.random.default_rng(0))  # weights that nobody will touch
+frozen_stack = 1.4 * small.init([streams(seed).init for seed in seeds])  # (8, P) weights that nobody will touch
+frozen = frozen_stack.replicate(0)
 rng = np.random.default_rng(1)
 scores = Parameters(rng.standard_normal(small.layout.size).astype(np.float32), small.layout)
 uniform = rng.random(small.layout.size, dtype=np.float32)
@@ -287,12 +385,14 @@ for Q in (np.full(4, 0.5), np.array([0.9, 0.2, 0.6, 0.75])):
     assert np.allclose(straight - exact, a**2 * (2 * Q - 1), rtol=0, atol=1e-12)
 
 # %% [markdown]
-# Biased or not, it works. We learn masks for the frozen net in both published ways: with coins, and by *edge-popup*
+# Biased or not, it works. We learn masks for eight frozen nets in both published ways: with coins, and by *edge-popup*
 # (Ramanujan and others 2020), which keeps the share of largest $|S|$ and passes the selection over on the way back:
 #
 # $$
 # m = 1 \text{ on the } k \text{ largest } |S| \text{ of a layer}, \qquad dS = G \odot W \odot \mathrm{sign}(S) . \tag{P15}
 # $$
+#
+# The control is the learned mask shuffled within each layer: as many weights, other places.
 
 # %%
 popup = edge_popup_mask(scores, 0.5)
@@ -300,31 +400,52 @@ assert alive_counts(popup) == {"W1": 3200, "W2": 500}
 assert np.allclose(edge_popup_backward(G, scores, frozen)["W1"], G["W1"] * frozen["W1"] * np.sign(scores["W1"]))
 
 learning = TrainingPlan(epochs=15, optimizer=Adam(), schedule=0.1)
-before = frozen.copy()
-*_, coins = learn_scores(Bernoulli(), small, learning, frozen, digits.train)
-*_, best = learn_scores(
-    EdgePopup(0.5), small, TrainingPlan(epochs=15, optimizer=Adam(), schedule=0.03), frozen, digits.train
-)
-assert np.array_equal(frozen.vector, before.vector)  # not one weight has moved
-untouched = evaluate(small, frozen, digits.test)[1]
+slower = TrainingPlan(epochs=15, optimizer=Adam(), schedule=0.03)
+untouched = frozen_stack.copy()
+*_, coins = learn_scores(Bernoulli(), small, learning, frozen_stack, digits.train, seed=seeds)
+*_, best = learn_scores(EdgePopup(0.5), small, slower, frozen_stack, digits.train, seed=seeds)
+assert np.array_equal(frozen_stack.vector, untouched.vector)  # not one weight has moved
+
+
+def accuracy(mask):
+    """Test accuracies of the eight frozen nets under a mask."""
+    return np.array(evaluate(small, frozen_stack * mask, digits.test)[1])
+
+
+def of_coins(how):
+    """The three ways to evaluate learned coins."""
+    draws = np.random.default_rng(2)
+    return np.array(evaluate_scores(small, frozen_stack, coins.scores, digits.test, how, rng=draws)[1])
+
+
+likely, half = threshold_supermask(coins.scores), edge_popup_mask(best.scores, 0.5)
 found = {
-    "all weights, no mask": untouched,
-    "coins: mean of 10 draws": evaluate_scores(
-        small, frozen, coins.scores, digits.test, "sampled", rng=np.random.default_rng(2)
-    )[1],
-    "coins: weights more likely in than out": evaluate_scores(small, frozen, coins.scores, digits.test, "threshold")[1],
-    "coins: expected net, sigma(S) * W": evaluate_scores(small, frozen, coins.scores, digits.test, "expected")[1],
-    "edge-popup, the better half": evaluate(small, frozen, digits.test, weight_mask=edge_popup_mask(best.scores, 0.5))[
-        1
-    ],
+    "all weights, no mask": np.array(evaluate(small, frozen_stack, digits.test)[1]),
+    "coins, mean of 10 draws": of_coins("sampled"),
+    "coins, more likely in than out": of_coins("threshold"),
+    "coins, expected net, sigma(S) * W": of_coins("expected"),
+    "  the second, shuffled": accuracy(shuffled_mask(likely, control_rngs(seeds, "shuffle"))),
+    "edge-popup, half of the weights": accuracy(half),
+    "  shuffled": accuracy(shuffled_mask(half, control_rngs(seeds, "shuffle"))),
 }
-for name, accuracy in found.items():
-    print(f"{name:40s} test accuracy {100 * accuracy:.1f} %")
-assert untouched < 0.3 and min(list(found.values())[1:]) > 0.8
+assert np.allclose(found["coins, more likely in than out"], accuracy(likely))
+print(
+    f"test accuracy in %, mean of 8 frozen nets; the likely weights are {100 * np.mean(weight_density(likely)):.1f} %"
+)
+for name, values in found.items():
+    print(f"  {name:36s} {t_interval(values).text()}")
+sampled, expected = found["coins, mean of 10 draws"], found["coins, expected net, sigma(S) * W"]
+shrinking = t_interval(expected - sampled)
+print(f"expected net minus sampled masks: {shrinking.text(sign=True)} points")
+for learned, control in ((likely, "  the second, shuffled"), (half, "  shuffled")):
+    gain = t_interval(accuracy(learned) - found[control])
+    assert gain.mean - gain.half_width > 0.5
+assert shrinking.mean - shrinking.half_width > 0
 
 # %% [markdown]
-# A net whose weights are all random reads digits: **choosing a mask is a way of training.** The last-but-one row is
-# weight scaling again, with a keep probability for every weight.
+# Nets whose weights are all random read digits, nine of ten, and the same number of weights in other places reads
+# nothing: **choosing a mask is a way of training.** The expected net is weight scaling again, with a keep probability
+# for every weight, and as in Tutorial 8 it is better than the single draw.
 #
 # **Pitfall.** "The accuracy of a supermask" is three different numbers: of sampled masks, of the thresholded one, of
 # the expected net (which is no mask at all, its weights have been *shrunk* one by one). Say which.
@@ -333,7 +454,7 @@ assert untouched < 0.3 and min(list(found.values())[1:]) > 0.8
 # alt: Left, histogram of the learned keep probabilities of the first layer: most have moved from one half towards zero or one.
 #      Right, for each pixel the mean keep probability of its weights as an 8 by 8 picture.
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.0))
-learned = 1 / (1 + np.exp(-coins.scores["W1"]))  # (64, 100)
+learned = 1 / (1 + np.exp(-coins.scores.replicate(0)["W1"]))  # (64, 100)
 axes[0].hist(learned.ravel(), bins=40, color=COLOURS[0])
 axes[0].set(xlabel="keep probability of a weight", ylabel="weights", title="first layer, after 15 epochs")
 moved = abs(learned - 0.5).mean(axis=1).reshape(8, 8)
@@ -356,65 +477,78 @@ assert (moved[~ink] == 0).all() and moved[ink].mean() > 0.1  # pixels without in
 # \text{instability} = \max_{\alpha} E\big((1 - \alpha)\, \theta_A + \alpha\, \theta_B\big) - \tfrac12 \big( E(\theta_A) + E(\theta_B) \big) . \tag{L18}
 # $$
 #
-# Both copies wear the same mask, so every net on the line does. We fork at the very start, dense, as ticket, and
-# under the shuffled mask. (Here the copies start with a fresh optimizer; forks at later steps are in the library's
-# `forks`.)
-
+# Both copies wear the same mask, so every net on the line does. We fork at the very start and after 50 of 200 steps:
+# dense, as ticket, and under the shuffled mask. One thing to know about the number: it is at least half the
+# difference of the two ends, so it is not 0 even where there is no hump.
 
 # %%
-def ends(mask, order):
-    """The five nets, trained from theta_0 under the mask, with another order of the data for each `order`."""
-    orders = [100 * order + seed for seed in seeds]  # the seed draws the order; the start is given
-    state = begin(net, plan, digits.train, seed=orders, theta_0=theta_0, weight_mask=mask)
-    for _record in train(state, digits.train):
-        pass
-    return state.theta
+shuffled_ticket = shuffled_mask(ticket, control_rngs(seeds, "shuffle"))
+splits = {"train": digits.train, "test": digits.test}
 
 
-lines = {}
-for name, mask in (
-    ("dense", all_ones),
-    ("ticket", ticket),
-    ("shuffled mask", shuffled_mask(ticket, control_rngs(seeds, "shuffle"))),
-):
-    lines[name] = line(net, ends(mask, 1), ends(mask, 2), digits.test, weight_mask=mask)
-    rise = t_interval(lines[name].instability)
-    print(
-        f"{name:14s} instability {rise.text()} points of test error; errors at the ends {100 * lines[name].error[:, 0].mean():.1f} and {100 * lines[name].error[:, -1].mean():.1f} %"
+def fork(mask, step, draws=(1, 2)):
+    """Train to the step, fork with two orders of the data, train both copies to the end, walk from one to the other."""
+    return analyse_stability(
+        net, plan, digits.train, splits, seed=seeds, step=step, theta_0=theta_0, weight_mask=mask, draws=draws
     )
-    middle = lines[name].error.max(axis=-1) - (lines[name].error[:, 0] + lines[name].error[:, -1]) / 2
-    assert np.allclose(middle, lines[name].instability)
-same = line(net, ends(ticket, 1), ends(ticket, 1), digits.test, weight_mask=ticket)
-assert (same.instability < 1e-12).all()  # the same order twice: no noise, no rise
-assert max(lines[name].instability.mean() for name in ("dense", "ticket")) < 0.02  # usually called stable
-assert lines["shuffled mask"].instability.mean() > 0.02 > 2 * lines["ticket"].instability.mean()
+
+
+lines, rises = {}, {}
+print("instability in points of error   on training digits   on test digits   error at the ends (test)")
+for step in (0, 50):
+    for name, mask in (("dense", None), ("ticket", ticket), ("shuffled mask", shuffled_ticket)):
+        analysis = fork(mask, step)
+        lines[name, step] = analysis.lines["test"]
+        rises[name, step] = analysis.lines["train"].instability  # (8,)
+        row = [t_interval(found_line.instability).text() for found_line in analysis.lines.values()]
+        at_ends = 100 * analysis.lines["test"].error[:, [0, -1]].mean()
+        print(f"  fork at {step:2d}  {name:17s} {row[0]:20s} {row[1]:16s} {at_ends:.1f}")
+
+error = lines["ticket", 0].error  # (8, 11)
+by_hand = error.max(axis=-1) - (error[:, 0] + error[:, -1]) / 2
+assert np.array_equal(by_hand, lines["ticket", 0].instability)
+assert (by_hand >= abs(error[:, 0] - error[:, -1]) / 2 - 1e-12).all()  # the floor
+same = fork(ticket, 0, draws=(1, 1))
+assert (same.lines["test"].instability == 0).all()  # the same order twice: no noise, no rise
+for name in ("dense", "ticket"):
+    assert rises[name, 0].mean() < 0.02  # usually called stable
+more = t_interval(rises["shuffled mask", 0] - rises["ticket", 0])
+print(f"shuffled mask minus ticket, fork at the start, training digits: {more.text(sign=True)} points")
+dense_gap = t_interval(rises["dense", 0] - rises["ticket", 0])
+print(f"dense minus ticket, the same: {dense_gap.text(sign=True)} points")
+assert more.mean - more.half_width > 0
+assert dense_gap.mean > 0
 
 # %%
 # alt: Test error along the line between two copies, for dense nets, tickets and shuffled masks. Those of the dense nets and of the
 #      tickets are low and flat; the curve of the shuffled masks lies high and has a hump.
 fig, ax = plt.subplots()
-for (name, found_line), colour, marker in zip(lines.items(), COLOURS, "os^"):
-    ax.plot(
-        found_line.alphas, 100 * found_line.error.mean(axis=0), marker=marker, markersize=4, color=colour, label=name
-    )
+for name, colour, marker in zip(("dense", "ticket", "shuffled mask"), COLOURS, "os^"):
+    along = lines[name, 0]
+    ax.plot(along.alphas, 100 * along.error.mean(axis=0), marker=marker, markersize=4, color=colour, label=name)
 ax.set(
-    xlabel="from one copy (0) to the other (1)", ylabel="test error in %", ylim=(0, None), title="mean of 5 replicates"
+    xlabel="from one copy (0) to the other (1)",
+    ylabel="test error in %",
+    ylim=(0, None),
+    title="fork at the start, mean of 8 replicates",
 )
 ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
 # An instability below 0.02, two points of error, is usually called stable. With a twelfth of its weights the ticket
-# is still stable from the very start; as many weights in shuffled places are not. In the paper, on larger tasks, the
-# dense net is unstable at the start as well, and the ticket of iterative pruning is not. These digits are too easy to
-# show that: here the dense net is stable, too. For that half of the claim one needs harder data.
+# is stable from the very start, a little more so than the dense net it was found in; as many weights in shuffled
+# places are less stable, and far less accurate. Frankle and others find the same order on image networks, with
+# differences of another size: there the dense net is *not* stable at the start. On these easy digits it is, by the
+# usual limit. (A net that is masked at step 50 begins again with whatever the mask has left of it, which is why the
+# shuffled masks end so badly there.)
 #
 # ## The table so far
 #
 # | method | law of the mask | what is learned |
 # |---|---|---|
 # | dropout | Bernoulli($q$), units, every example | the weights |
-# | SNIP, SynFlow | 0 or 1, by a score of the start | the weights, afterwards |
+# | SNIP, GraSP, SynFlow | 0 or 1, by a score of the start | the weights, afterwards |
 # | lottery ticket | 0 or 1, by trained magnitudes | both, in turn |
 # | supermask | Bernoulli($\sigma(S)$), weights | the mask alone |
 # | edge-popup | 0 or 1, the largest scores | the mask alone |
