@@ -68,6 +68,7 @@ WITHOUT_EXAMPLE = {
     "classroom.grading.blank_record",  # that of grade is one that is filled in
     "classroom.grading.grade",
     "classroom.grading.record_key",
+    "classroom.pool.graded",
     "checkpoints.load_checkpoint",  # that of save_checkpoint loads
     "lottery.ticket.load_ticket",  # that of save_ticket loads
     "pruning.selection.check_scores",

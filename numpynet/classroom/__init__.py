@@ -8,7 +8,7 @@
 ``sandbox``          the child process, what it may do, and the wire to it
 ``submissions``      a folder of hand-ins, read without following a link
 ``grading``          one submission -> one record
-``batch``            a class -> ``grades.csv``, a record and a page per submission, a summary
+``batch``            a class -> ``grades.csv``, a record and a page per submission, a summary (``pool``, ``table``, ``summary``)
 ``exports``          the files that Gradescope, PrairieLearn, GitHub Classroom, JUnit and otter-grader read
 ===================  ================================================================================================
 

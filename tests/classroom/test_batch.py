@@ -11,10 +11,11 @@ import time
 
 import pytest
 
-from numpynet.classroom import batch
-from numpynet.classroom.batch import grades_csv, harmless, prepare, run_batch
+from numpynet.classroom import batch, pool
+from numpynet.classroom.batch import prepare, run_batch
 from numpynet.classroom.sandbox.host import children_of_this
 from numpynet.classroom.summary import summary_page
+from numpynet.classroom.table import grades_csv, harmless
 from numpynet.cli import main
 from tests.classroom.folder import HONEST, ZEROS
 
@@ -197,19 +198,19 @@ def _running(word):
 def test_a_grading_process_that_dies_takes_one_submission(school, tmp_path, monkeypatch):
     """The batch goes on with a fresh process; the row says what happened, and what was graded before counts."""
     job = prepare(school, tmp_path / "grades", assignment="warmup")
-    right = batch._Slot.say
+    right = pool.Slot.say
 
     def say(slot, message):
         right(slot, message)
         if message.get("grade") == "bob":
             slot.process.kill()
 
-    monkeypatch.setattr(batch._Slot, "say", say)
+    monkeypatch.setattr(pool.Slot, "say", say)
     records = {record["submission"]: record for record in run_batch(job)}
     assert len(records) == 5
     assert records["bob"]["status"] == "grader_error"
     assert records["ann"]["score"] == 20
-    monkeypatch.setattr(batch._Slot, "say", right)
+    monkeypatch.setattr(pool.Slot, "say", right)
     assert {record["submission"]: record["score"] for record in run_batch(job)}[
         "bob"
     ] == 12  # such a record is not final

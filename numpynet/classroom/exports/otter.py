@@ -7,6 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numpynet.classroom.table import harmless
+
 
 def otter_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of a class as otter-grader writes it.
@@ -21,8 +23,6 @@ def otter_csv(records: Sequence[Mapping[str, Any]]) -> str:
     ann,3,3,0.75,Completed
     <BLANKLINE>
     """
-    from numpynet.classroom.batch import harmless
-
     outline = dict(records[0]["outline"]) if records else {}
     questions = sorted(outline)
     total = sum(outline.values())

@@ -7,9 +7,10 @@
 ``child``       the child's side: closes the doors, imports the file, answers calls
 ``doors``       limits, another user, namespaces, Landlock, seccomp: what the system allows
 ``seccomp``     the system calls that the child may make
+``idle``        packages for plots and progress bars, which do nothing here
 ``source``      what a file imports, and its fingerprint; read before any of it runs
 ==============  =====================================================================================================
 
-``wire``, ``child``, ``doors``, ``seccomp`` and ``source`` are run by the child, outside the package: they import nothing of
+``wire``, ``child``, ``doors``, ``seccomp``, ``idle`` and ``source`` are run by the child, outside the package: they import nothing of
 it.
 """

@@ -40,7 +40,7 @@ def main() -> None:
     import numpy as np
 
     sys.path.remove(sys.argv[1])
-    wire, doors, seccomp, source = (_load(here, name) for name in ("wire", "doors", "seccomp", "source"))
+    wire, doors, seccomp, source, idle = (_load(here, name) for name in ("wire", "doors", "seccomp", "source", "idle"))
     line = Line(requests, answers, wire)
     doors.die_with_parent()
     setup = line.receive()
@@ -64,7 +64,7 @@ def main() -> None:
     np.random.seed(setup["seed"] % (1 << 32))  # noqa: NPY002, a file may draw from it, and gets the same mark twice
     np.seterr(all="ignore")
     sys.path[:] = [path for path in sys.path if "site-packages" not in path and "dist-packages" not in path]
-    sys.meta_path.insert(0, Beside(setup["beside"], setup["refused"]))
+    sys.meta_path.insert(0, Beside(setup["beside"], setup["refused"], idle))
     module, answer = _import(setup["file"], setup["source"])
     if answer["status"] == "imported":
         answer["functions"] = [name for name in setup["functions"] if module.__dict__.get(name) is not None]
@@ -141,8 +141,8 @@ class Line:
 class Beside(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the files that were handed in with the one under test, and refuses packages that would do the task."""
 
-    def __init__(self, files: dict[str, bytes], refused: Sequence[str]) -> None:
-        self.files, self.refused = files, refused
+    def __init__(self, files: dict[str, bytes], refused: Sequence[str], idle: Any) -> None:
+        self.files, self.refused, self.idle = files, refused, idle
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
         """See importlib."""
@@ -150,63 +150,20 @@ class Beside(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             raise ImportError(f"{fullname.split('.')[0]} is not there: the layers are to be written with NumPy alone")
         if fullname in self.files:
             return importlib.machinery.ModuleSpec(fullname, self, origin=f"{fullname}.py")
-        if fullname.split(".")[0] in IDLE:
+        if fullname.split(".")[0] in self.idle.IDLE:
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
     def create_module(self, spec: Any) -> types.ModuleType | None:
         """See importlib."""
-        return None if spec.name in self.files else IdleModule(spec.name)
+        return None if spec.name in self.files else self.idle.IdleModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
         """See importlib."""
         name = module.__name__
-        if isinstance(module, IdleModule):
+        if isinstance(module, self.idle.IdleModule):
             return
         exec(compile(self.files[name], f"{name}.py", "exec", dont_inherit=True), module.__dict__)
-
-
-# Left over from a student's own plots and loops; they do nothing here, and are no reason for a file to be worth nothing.
-IDLE = ("matplotlib", "pylab", "seaborn", "tqdm", "IPython", "pytest")
-
-
-class Idle:
-    """Stands in for everything of a package that has no work here: may be called, opened, unpacked in two, entered."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        is_loop = bool(args) and hasattr(args[0], "__iter__") and not isinstance(args[0], (str, Idle))
-        return args[0] if is_loop else self  # tqdm(range(n)) is range(n)
-
-    def __getattr__(self, name: str) -> Idle:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, key: Any) -> Idle:
-        return self
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def __iter__(self) -> Any:
-        return iter((self, self))
-
-    def __enter__(self) -> Idle:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        pass
-
-
-class IdleModule(types.ModuleType):
-    """A package that is not there, and of which nothing is needed."""
-
-    __path__: tuple = ()
-
-    def __getattr__(self, name: str) -> Idle:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Idle()
 
 
 def _facts(source: Any, text: bytes) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""The table of a class: one row for each submission, and no cell that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def grades_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of a class, one row for each record.
+
+    Examples
+    --------
+    >>> print(grades_csv([]).split(",")[0])
+    submission
+    """
+    tasks = [task for task, _ in records[0]["outline"]] if records else []
+    header = ["submission", "status", "score", "max_score", *(f"task_{task}" for task in tasks), "seconds", "sandbox"]
+    header += ["flags", "similarity_shipped", "similarity", "similar_to", "seed", "message"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(header)
+    for record in records:
+        earned = {task["id"]: task["points"] for task in record["tasks"]}
+        row = [record["submission"], record["status"], f"{record['score']:g}", f"{record['max_score']:g}"]
+        row += [f"{earned.get(task, 0):g}" for task in tasks]
+        row += [f"{record['seconds']:.2f}", "+".join(record["sandbox"]) or "none", "; ".join(record["flags"])]
+        row += [f"{record['shipped']:.2f}", f"{record['similarity']:.2f}", record["similar_to"], record["seed"]]
+        writer.writerow([harmless(cell) for cell in (*row, record["message"])])
+    return text.getvalue()
+
+
+def harmless(cell: object) -> str:
+    """Return the text of a cell that no spreadsheet takes for a formula.
+
+    Examples
+    --------
+    >>> harmless("=1+1"), harmless(-3)
+    ("'=1+1", '-3')
+    """
+    text = "".join(c if c.isprintable() else " " for c in str(cell))
+    return "'" + text if isinstance(cell, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
