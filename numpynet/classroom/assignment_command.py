@@ -27,7 +27,7 @@ def run_list() -> int:
     Examples
     --------
     >>> run_list()                                                                   # doctest: +ELLIPSIS
-    dropout ...
+    backprop ...
     0
     """
     for name in assignment_names():

@@ -31,6 +31,7 @@ _LINE = re.compile(r"#+\s*SOLUTION( NO PROMPT)?$")
 _TASK = re.compile(r"#+\s*TASK (?P<id>\S+)(?P<options>( \w+=\S+)*): (?P<title>.+)$")
 _HINT = re.compile(r"#+\s*HINT (.+)$")
 _MUTANT = re.compile(r"#+\s*MUTANT (?P<name>[\w-]+): (?P<old>.+?) -> ?(?P<new>.*)$")
+_MEANT = {"TASK": _TASK, "HINT": _HINT, "MUTANT": _MUTANT}  # what begins like one of these must be one
 _CELL = re.compile(r"# %%(?P<markdown> \[markdown\])?")
 
 
@@ -108,6 +109,10 @@ class Marked:
         self.blocks = self._blocks()
         self.inside = {k: block for block in self.blocks for k in range(block.first, block.last + 1)}
         self.prose = self._prose()
+        for k in self.comments:
+            word = re.match(r"#+\s*(TASK|HINT|MUTANT)\b", self._alone(k))
+            if word and k not in self.prose and not _MEANT[word[1]].match(self._alone(k)):
+                raise self._wrong(k, f"this is no {word[1]} mark as it should be: {self._alone(k)}")
         self.tasks = self._tasks()
 
     # ---- reading -----------------------------------------------------------------------------------------------------

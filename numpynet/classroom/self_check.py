@@ -29,10 +29,10 @@ SECONDS = 3.0 / 4  # a public check should be done in a quarter of the time that
 
 
 class Wrong(NamedTuple):
-    """An implementation that is known to be wrong, and the task that should notice."""
+    """An implementation that is known to be wrong, and the tasks of which one should notice."""
 
     name: str
-    task: str
+    tasks: tuple[str, ...]
     subject: Subject
 
 
@@ -61,7 +61,7 @@ def wrong_ones(marked: Marked, assignment: Assignment) -> Iterator[Wrong]:
     ['drop-for-keep', 'no-scale']
     """
     for mutant in marked.mutants():
-        yield Wrong(mutant.name, mutant.task, subject_from(mutant.source, assignment))
+        yield Wrong(mutant.name, (mutant.task,), subject_from(mutant.source, assignment))
     solution = subject_from(marked.solution(), assignment)
     task_of = {function: task.id for task in assignment.tasks for function in task.functions}
     for bug in (*ZOO, *MUTANTS):
@@ -73,25 +73,19 @@ def wrong_ones(marked: Marked, assignment: Assignment) -> Iterator[Wrong]:
         wrong = {name: getattr(planted, name) for name in functions}
         if all(f is not None for f in wrong.values()):
             yield Wrong(
-                f"bug {bug.id} ({bug.name})", _task_of_bug(bug.id, functions, task_of), solution.having(**wrong)
+                f"bug {bug.id} ({bug.name})", tuple({task_of[name] for name in functions}), solution.having(**wrong)
             )
     for mutant in (*MASK_MUTANTS, *TICKET_MUTANTS):
         if mutant.task not in task_of:
             continue
         planted = mutant.plant()
         if mutant.task in MASK_FUNCTIONS:
-            yield Wrong(mutant.id, task_of[mutant.task], solution.having(**{mutant.task: mutant.make()}))
+            yield Wrong(mutant.id, (task_of[mutant.task],), solution.having(**{mutant.task: mutant.make()}))
             continue
         for optimizer in ("momentum", "adam") if "begin_ticket" in task_of else ():
             tickets = {name: planted.functions[name] for name in TICKET_FUNCTIONS if name in task_of}
             tickets["begin_ticket"] = functools.partial(tickets["begin_ticket"], optimizer=optimizer)
-            yield Wrong(f"{mutant.id} ({optimizer})", task_of[mutant.task], solution.having(**tickets))
-
-
-def _task_of_bug(id: str, functions: tuple[str, ...], task_of: dict[str, str]) -> str:
-    """Return the task of the function that a bug is in; bugs of the forward pass have an f in their id."""
-    in_forward = id.startswith("f") or id in ("14b", "16", "m10", "m13", "m14")
-    return task_of[functions[0] if in_forward else functions[-1]]
+            yield Wrong(f"{mutant.id} ({optimizer})", (task_of[mutant.task],), solution.having(**tickets))
 
 
 def problems(marked: Marked, assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> list[str]:
@@ -188,9 +182,8 @@ def _of_mutants(marked: Marked, assignment: Assignment, tell: Callable[[str], No
     n = 0
     for wrong in wrong_ones(marked, assignment):
         n += 1
-        task = tasks[wrong.task]
-        if check_task(task, wrong.subject, 0).status == "pass":
-            survivors[wrong.name] = wrong.task
+        if all(check_task(tasks[id], wrong.subject, 0).status == "pass" for id in wrong.tasks):
+            survivors[wrong.name] = " and ".join(sorted(wrong.tasks))
     killed_under = _optimizers(survivors, marked, assignment)
     left = {name: task for name, task in survivors.items() if name not in killed_under}
     tell(f"wrong solutions: {n}, of which {n - len(left)} lose points in their own task")

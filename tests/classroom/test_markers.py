@@ -142,6 +142,8 @@ def test_nbgrader_and_otter_files_are_read():
         ),
         ("x = 1  # SOLUTION\n", 1, "must stand in a function"),
         ("# TASK 1: No points\n", 1, "needs points="),
+        ("# TASK 1 points=2\n", 1, "no TASK mark as it should be"),
+        (TASK + NBGRADER.replace("    return", "    # MUTANT a/b: x -> y\n    return"), 4, "no MUTANT mark"),
         ("# TASK 1 points=1 weight=2: One\n", 1, "not weight="),
         ("# HINT Too early.\n", 1, "before the first task"),
         ("def f(:\n", 1, "cannot be read"),
