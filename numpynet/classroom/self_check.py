@@ -75,6 +75,8 @@ def wrong_ones(marked: Marked, assignment: Assignment) -> Iterator[Wrong]:
             yield Wrong(
                 f"bug {bug.id} ({bug.name})", tuple({task_of[name] for name in functions}), solution.having(**wrong)
             )
+    # What is wrong with a ticket may show only on its way: any task about tickets may notice.
+    of_tickets = tuple(dict.fromkeys(task_of[name] for name in TICKET_FUNCTIONS if name in task_of))
     for mutant in (*MASK_MUTANTS, *TICKET_MUTANTS):
         if mutant.task not in task_of:
             continue
@@ -85,7 +87,7 @@ def wrong_ones(marked: Marked, assignment: Assignment) -> Iterator[Wrong]:
         for optimizer in ("momentum", "adam") if "begin_ticket" in task_of else ():
             tickets = {name: planted.functions[name] for name in TICKET_FUNCTIONS if name in task_of}
             tickets["begin_ticket"] = functools.partial(tickets["begin_ticket"], optimizer=optimizer)
-            yield Wrong(f"{mutant.id} ({optimizer})", (task_of[mutant.task],), solution.having(**tickets))
+            yield Wrong(f"{mutant.id} ({optimizer})", of_tickets, solution.having(**tickets))
 
 
 def problems(marked: Marked, assignment: Assignment, tell: Callable[[str], None] = lambda line: None) -> list[str]:
