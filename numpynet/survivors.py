@@ -1,9 +1,9 @@
 """The step of an optimizer on the weights that survive, and on no others.
 
-A pruned weight is 0 (or frozen), its gradient is 0, and so is what the optimizer remembers of it: an elementwise optimizer leaves it
-where it is (Equations (M10), (M16)). So a step may pick the survivors out of the gradient, work on these alone and put
-them back. Nothing else changes: the numbers are those of a step on the whole vector, bit for bit. At a fifth of the
-weights it takes less than half the time.
+A pruned weight is 0 (or frozen), its gradient is 0, and so is what the optimizer remembers of it: an elementwise optimizer
+leaves it where it is (Equations (M10), (M16)). So a step may pick the survivors out of the gradient, work on these alone
+and put them back. Nothing else changes: the numbers are those of a step on the whole vector, bit for bit. The fewer
+survivors there are, the less it takes.
 
 The optimizer's memory is picked out once, at ``Survivors.of``, and put back by ``return_to``; in between only the weights
 themselves are up to date.

@@ -87,7 +87,7 @@ def test_a_task_that_always_kills_its_worker_is_given_up(tasks):
         run_tasks(tasks.deadly, range(6), workers=2, retries=1)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_the_first_failure_in_order_is_raised(tasks, workers):
     with pytest.raises(ValueError, match="task 2 failed"):
         run_tasks(tasks.fails, range(20), workers=workers)

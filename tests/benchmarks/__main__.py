@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if rows:
                 print(f"\n({section}) {title}\n{text_table(HEADER, rows)}", flush=True)
         results += new
-    write(results, about, options.json, options.page)
+        write(results, about, options.json, options.page)  # after each part: the whole takes minutes
     print(f"\nWritten: {options.json}{f' and {options.page}' if options.page else ''}")
     return 1 if any(result.verdict == "missed" for result in results) else 0
 

@@ -60,7 +60,7 @@ def stacks(rounds: int) -> list[Result]:
     return results
 
 
-def processes(steps: int, repeats: int = 3) -> list[Result]:
+def processes(steps: int, repeats: int = 1) -> list[Result]:
     """Return how many times faster two processes are than one, starting them included: by the clock, and at best.
 
     The clock tells how much of two cores this machine had to spare. On two free cores the gain is at most 2 over the
@@ -79,7 +79,7 @@ def processes(steps: int, repeats: int = 3) -> list[Result]:
             raise AssertionError("two workers gave other bits than one")
         clock.append(wall[0] / wall[1])
         processor.append(2 * used[0] / used[1])
-    note = f"equal bits; {repeats} times, all of them in the range"
+    note = f"equal bits; {repeats} times"
     what = "4 groups of 8 replicates: gain of two processes"
     return [
         Result("d", f"{what}, by the clock", *_median_and_range(clock), limit=1.6, at_least=True, note=note),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numpynet.data.dataset import Split
@@ -63,6 +63,7 @@ def assert_equal_trainings(plain, compacted):
 
 
 @pytest.mark.equation("M17")
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     optimizer=st.sampled_from([SGD(), Momentum(0.8), Adam(0.8, 0.95)]),
