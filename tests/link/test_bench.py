@@ -12,6 +12,7 @@ from numpynet.data import load_digits
 from numpynet.experiments.setup import Steps
 from numpynet.link import bench as benches
 from numpynet.link.bench import bench_of, dense_fit, fit, ladder, training_settings
+from numpynet.parameters import Parameters
 from numpynet.training import begin, evaluate, train
 
 
@@ -121,15 +122,17 @@ def test_other_settings_are_other_trainings(change):
 
 def test_seeds_order_dropout_start_and_mask_are_settings_too():
     bench = tiny()
-    ones = np.ones((1, bench.net().layout.size), np.float32)
+    ones = Parameters.ones(bench.net().layout, replicates=(1,))
     states = [
-        begin(net, bench.plan(), bench.data.train, seed=[seed], draw=draw, weight_mask=mask)
-        for net, seed, draw, mask in (
-            (bench.net(), 0, 0, None),
-            (bench.net(), 1, 0, None),
-            (bench.net(), 0, 1, None),
-            (bench.net(0.8), 0, 0, None),
-            (bench.net(), 0, 0, type(bench.net().init(np.random.default_rng(0)))(ones, bench.net().layout)),
+        begin(bench.net(keep_prob), bench.plan(), bench.data.train, seed=[seed], **how)
+        for keep_prob, seed, how in (
+            (1.0, 0, {}),
+            (1.0, 1, {}),
+            (1.0, 0, {"draw": 1}),
+            (0.8, 0, {}),
+            (1.0, 0, {"weight_mask": ones}),
+            (1.0, 0, {"theta_0": 0.5 * ones}),
+            (1.0, 1, {"theta_0": 0.5 * ones}),
         )
     ]
     found = [repr(training_settings(bench, state)) for state in states]

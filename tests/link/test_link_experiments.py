@@ -148,7 +148,7 @@ def test_a_random_unit_mask_is_the_net_without_these_units():
 
 def test_the_share_of_masks_that_reach_the_ticket_is_counted():
     random = np.zeros((2, 2, 5, 3))
-    random[0, 0, :2] = 0.5
+    random[0, 0, 0], random[0, 0, 1] = 0.5, 0.4  # one is better, one just as good
     flat = np.full((2, 3), 0.4)
     found = standing.Standing(0.3, 0.3, (2,), flat, flat, flat, random)
     rows = standing._table(found)[1]
