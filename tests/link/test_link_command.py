@@ -16,6 +16,7 @@ from numpynet.link.link_command import EXPERIMENTS
 from numpynet.link.statement import SITE_NUMBERS, collect, statement, write_docs
 from numpynet.storage import StorageError
 from tests.experiments.planted import LOUD, QUIET, SPREAD
+from tests.test_report import Page
 
 
 @pytest.fixture
@@ -56,6 +57,9 @@ def test_all_experiments_and_again_from_what_an_interrupt_has_left(small, tmp_pa
     assert results["settings"]["seeds"] == "4, 5" and len(results["findings"][0].values) == 2
     assert main(["link", "statement", "--out", str(tmp_path / "a")]) == 0
     assert "link_results.md" in capsys.readouterr().out
+    shown = "\n".join(Page((tmp_path / "a" / "link_results.html").read_text(encoding="utf-8")).texts)
+    for text in ("At a glance", "numpynet link overlap --seed 4", "4, 5", results["findings"][0].what):
+        assert text in shown
 
 
 def test_the_list_and_the_laws(capsys):
