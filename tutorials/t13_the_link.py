@@ -289,7 +289,7 @@ for _ in range(500):  # no law beats the best corner
 
 # %%
 # alt: Left, bars for eight units: the slope of the expected loss in the keep probability of each, which is minus the cost of
-#      pruning it; most are negative. Right, the expected loss falling step by step while the eight keep probabilities are
+#      pruning it; five are positive, two clearly negative. Right, the expected loss falling step by step while the eight keep probabilities are
 #      moved to 0 or 1 one after the other, down to a horizontal line, the loss of the best subnetwork.
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.2))
 axes[0].bar(range(8), slope, color=COLOURS[0])
