@@ -13,7 +13,7 @@ import numpynet_site  # noqa: E402
 
 import numpynet  # noqa: E402
 
-numpynet_site.one_thread()
+numpynet_site.prepare_kernels(ROOT / "docs" / "_build" / "ipython")
 
 project = "numpynet"
 author = "the numpynet authors"

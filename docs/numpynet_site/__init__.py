@@ -180,7 +180,18 @@ def _playground_directive():
     return Playground
 
 
-def one_thread() -> None:
-    """Set one thread for the matrix products of the kernels that run the tutorials; small nets are faster so."""
-    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+def prepare_kernels(folder: Path) -> None:
+    """Let the kernels that run the tutorials depend on nothing of this machine's user: one thread, settings of their own.
+
+    Parameters
+    ----------
+    folder : for the settings of IPython, in place of the user's; it is made
+    """
+    from numpynet import threads
+
+    threads.set_default()
+    profile = folder / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    quiet = "c = get_config()\nc.IPKernelApp.log_level = 40\n"  # kernels listen on this machine alone, and say so loudly
+    (profile / "ipython_kernel_config.py").write_text(quiet, encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(folder)

@@ -2,18 +2,18 @@
 
 A solution file is Python in cells (``# %%`` and ``# %% [markdown]``). Marks are comments, so that the file runs as it is:
 
-=======================================  ============================================================================
-mark                                     what becomes of it in the release
-=======================================  ============================================================================
+========================================= ============================================================================
+mark                                      what becomes of it in the release
+========================================= ============================================================================
 ``# TASK 2.1 points=3 needs=1.1: Title``  opens a task; the functions below belong to it
-``# HINT text``                          taken out; shown one after the other, on request
-``# BEGIN SOLUTION`` ... ``END``         replaced by a stub; ``# BEGIN SOLUTION NO PROMPT`` leaves nothing
-``line  # SOLUTION``                     replaced by a stub; ``# SOLUTION NO PROMPT`` leaves nothing
-``# MUTANT name: old -> new``            in a solution: a wrong version of the next line, for the self-check
-``# BEGIN PROMPT`` ... ``END``           commented lines that stand in the release only, without their comment sign
-``# BEGIN TESTS`` ... ``END``            the public checks: a file of their own
-``# BEGIN HIDDEN TESTS`` ... ``END``     taken out; used by the grader alone
-=======================================  ============================================================================
+``# HINT text``                           taken out; shown one after the other, on request
+``# BEGIN SOLUTION`` ... ``END``          replaced by a stub; ``# BEGIN SOLUTION NO PROMPT`` leaves nothing
+``line  # SOLUTION``                      replaced by a stub; ``# SOLUTION NO PROMPT`` leaves nothing
+``# MUTANT name: old -> new``             in a solution: a wrong version of the next line, for the self-check
+``# BEGIN PROMPT`` ... ``END``            commented lines that stand in the release only, without their comment sign
+``# BEGIN TESTS`` ... ``END``             the public checks: a file of their own
+``# BEGIN HIDDEN TESTS`` ... ``END``      taken out; used by the grader alone
+========================================= ============================================================================
 
 One ``#`` or several begin a mark, so files written for nbgrader (``### BEGIN SOLUTION``) and otter can be read.
 """

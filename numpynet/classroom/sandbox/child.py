@@ -3,6 +3,7 @@
 It is started outside the package, without its folder and without site-packages on the path. The file under test comes
 over the wire, so there is nothing of it on the disk. Everything here is at the mercy of the student's code once that
 runs, and the grader believes nothing but arrays, numbers and text from it, none of which decides anything by itself.
+What goes over the wire:
 
     grader: setup                 child: closed (doors), facts (of the source), imported (functions that are there)
     grader: call f(arguments)     child: returned (value, changed arrays) or raised (type, message, line)
