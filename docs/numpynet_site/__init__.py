@@ -192,6 +192,7 @@ def prepare_kernels(folder: Path) -> None:
     threads.set_default()
     profile = folder / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
-    quiet = "c = get_config()\nc.IPKernelApp.log_level = 40\n"  # kernels listen on this machine alone, and say so loudly
+    # Kernels listen on this machine alone, and would say so loudly.
+    quiet = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
     (profile / "ipython_kernel_config.py").write_text(quiet, encoding="utf-8")
     os.environ["IPYTHONDIR"] = str(folder)
