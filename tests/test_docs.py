@@ -1,5 +1,6 @@
 """The Python examples of README.md and docs/ run as they stand, and what they link to exists."""
 
+import json
 import re
 from pathlib import Path
 
@@ -51,3 +52,28 @@ def test_the_example_of_a_wrong_gradient_is_named():
     (source,) = [param.values[0] for param in EXAMPLES if "class Relu" in param.values[0]]
     exec(compile(source, "example", "exec"), scope)
     assert scope["report"].status == "fail" and scope["report"].cause == "20a"
+
+
+MEASURED = re.compile(r"[+−-]?\d+\.\d+ ± \d+\.\d+")
+
+
+def measured_in(text: str) -> set[str]:
+    """Every number with its interval, with one kind of minus."""
+    return {found.replace("−", "-") for found in MEASURED.findall(text)}
+
+
+def not_in_the_results(readme: str) -> set[str]:
+    """Numbers in the tables of the README that no file of docs/results holds."""
+    tables = "\n".join(line for line in readme.splitlines() if line.startswith("|"))
+    results = [
+        str(json.loads(path.read_text(encoding="utf-8"))["tables"])
+        for path in (ROOT / "docs" / "results").glob("*.json")
+    ]
+    return measured_in(tables) - measured_in("\n".join(results))
+
+
+def test_the_numbers_of_the_readme_are_those_that_the_commands_wrote():
+    readme = PAGES[0].read_text(encoding="utf-8")
+    assert len(measured_in(readme)) > 20
+    assert not_in_the_results(readme) == set()
+    assert not_in_the_results(readme.replace("60.63 ± 0.61", "60.64 ± 0.61")) == {"60.64 ± 0.61"}
