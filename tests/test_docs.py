@@ -8,7 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "howto").glob("*.md"))]
-GENERATED = {ROOT / "docs" / "tutorials" / "index.md", ROOT / "docs" / "api" / "index.rst"}  # by the build of the site
+GENERATED = {  # by the build of the site
+    ROOT / "docs" / "tutorials" / "index.md",
+    ROOT / "docs" / "api" / "index.rst",
+    ROOT / "docs" / "assignments" / "index.md",
+}
 EXAMPLES = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES

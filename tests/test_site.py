@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from numpynet_site import api, book, check, scan, sources
+from numpynet_site import api, assignments, book, check, scan, sources
 
 from numpynet.cli import build_parser
 from numpynet.experiments.findings import parse_results
@@ -21,9 +21,21 @@ ROWS = scan.read_book(TEXT)
 KNOWN = {row.id for row in ROWS}
 
 
-@pytest.mark.parametrize("module", [api, book, check, scan, sources], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [api, assignments, book, check, scan, sources], ids=lambda module: module.__name__)
 def test_the_examples_of_the_tools_run(module):
     assert doctest.testmod(module).failed == 0
+
+
+def test_pages_of_assignments_teach_and_show_no_solution():
+    pages = assignments.pages()
+    assert {"index.md", "backprop.md", "dropout.md", "lottery.md", "detective.md"} == pages.keys()
+    for page in pages.values():
+        assert "return " not in page and "SOLUTION" not in page
+        assert set(re.findall(r"\(([A-Z]\d+)\)", page)) <= KNOWN
+    paths = {m.path for m in scan.all_mentions()}
+    assert any(path.startswith(assignments.FOLDER) for path in paths)  # their citations are checked ...
+    kept = assignments.without_answers(scan.all_mentions())
+    assert not any("dropout.py" in path and "classroom" in path for path in sources.shown_files(kept))  # ... not shown
 
 
 # ---- the book --------------------------------------------------------------------------------------------------------

@@ -58,12 +58,12 @@ numbers. Every page can be had as a script and as a notebook, which need numpyne
 
 def write_pages(app) -> None:
     """Write the pages of the equation book and of the API reference."""
-    from numpynet_site import api, book, scan, tutorials
+    from numpynet_site import api, assignments, book, scan, tutorials
 
     source = Path(app.srcdir)
     text = scan.BOOK.read_text(encoding="utf-8")
     known = {row.id for row in scan.read_book(text)}
-    app.numpynet_mentions = mentions = scan.all_mentions()
+    app.numpynet_mentions = mentions = assignments.without_answers(scan.all_mentions())
     bibliography = book.read_bibliography((source / "bibliography.md").read_text(encoding="utf-8"))
     lessons = {f"tutorials/{script.name}": tutorials.title(script) for script in tutorials.scripts()}
     folder = source / "book"
@@ -74,6 +74,8 @@ def write_pages(app) -> None:
     _write(folder, wanted)
     folder = source / "api"
     _write(folder, {folder / name: page for name, page in api.pages().items()})
+    folder = source / "assignments"
+    _write(folder, {folder / name: page for name, page in assignments.pages().items()})
 
 
 def _write(folder: Path, wanted: dict[Path, str]) -> None:

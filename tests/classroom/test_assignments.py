@@ -1,6 +1,7 @@
 """The assignments themselves: each is whole, right, and sharp; the same through the grader as at a student's desk."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -302,3 +303,10 @@ def test_an_unforeseen_answer_is_no_crash_of_the_loop():
     task = DROPOUT.tasks[-2]
     subject = subject_from("def expected_output(network, n, q):\n    return object()", DROPOUT)
     assert check_task(task, subject, 0).status in ("error", "fail")
+
+
+def test_the_example_of_the_page_for_teachers_can_be_built(tmp_path):
+    page = Path(__file__).parents[2].joinpath("docs", "write_an_assignment.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^## A whole one\n\n```\n(.*?)^```$", page, re.M | re.S)
+    (tmp_path / "twice.py").write_text(source, encoding="utf-8")
+    assert run_build(str(tmp_path / "twice.py"), tmp_path / "release") == 0
