@@ -174,7 +174,10 @@ assert per_draw < -57_000
 # Both trainings give the same weights:
 #
 # $$
-# \text{training with one fixed } d \text{ and } \tfrac{d \odot h}{q} \quad \equiv \quad \text{training without those units, with } \tfrac{h}{q} . \tag{M18}
+# \begin{gathered}
+# \text{training with one fixed } d \text{ and } \tfrac{d \odot h}{q} \\
+# \equiv \quad \text{training without those units, with } \tfrac{h}{q} .
+# \end{gathered} \tag{M18}
 # $$
 
 # %%
@@ -216,7 +219,10 @@ assert np.array_equal(theta["W1"][:, d == 0], start["W1"][:, d == 0])  # the dro
 # $\prod_k q_k^{d_k} (1 - q_k)^{1 - d_k}$, and in it each $q_k$ occurs once. So $E L$ is *linear in each* $q_k$:
 #
 # $$
-# E L = q_k\, E[L \mid d_k = 1] + (1 - q_k)\, E[L \mid d_k = 0], \qquad \frac{\partial\, E L}{\partial q_k} = E[L \mid d_k = 1] - E[L \mid d_k = 0] . \tag{M8}
+# \begin{gathered}
+# E L = q_k\, E[L \mid d_k = 1] + (1 - q_k)\, E[L \mid d_k = 0], \\
+# \frac{\partial\, E L}{\partial q_k} = E[L \mid d_k = 1] - E[L \mid d_k = 0] .
+# \end{gathered} \tag{M8}
 # $$
 #
 # Dropout's question "how should I change the keep probability of this unit?" and pruning's question "what does it

@@ -327,7 +327,10 @@ plt.show()
 # probability $\sigma(s)$, a coin thrown in every step (Zhou and others 2019):
 #
 # $$
-# m \sim \mathrm{Bernoulli}(\sigma(S)), \qquad Z = \tilde H (m \odot W) + b, \qquad dS = G \odot W \odot \sigma(S) \odot (1 - \sigma(S)) . \tag{P13}
+# \begin{gathered}
+# m \sim \mathrm{Bernoulli}(\sigma(S)), \qquad Z = \tilde H (m \odot W) + b, \\
+# dS = G \odot W \odot \sigma(S) \odot (1 - \sigma(S)) .
+# \end{gathered} \tag{P13}
 # $$
 #
 # The last formula needs an excuse. A coin has no derivative with respect to its probability. One acts as if $m$ were
