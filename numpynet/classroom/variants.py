@@ -77,8 +77,8 @@ def adapt(functions: Mapping[str, Callable], variant: Variant) -> dict[str, Call
 
     Parameters
     ----------
-    functions : by their names in the contract; ``linear_forward``, ``linear_backward``, ``dropout_forward`` and
-        ``l2_penalty_forward``, ``l2_penalty_backward`` are adapted, all others are left as they are
+    functions : by their names in the contract or in an assignment; those whose call a convention changes are adapted
+        (linear layer, dropout, weight decay, the whole network, DropConnect), all others are left as they are
     variant : the convention that they are written in
 
     Examples
@@ -95,6 +95,13 @@ def adapt(functions: Mapping[str, Callable], variant: Variant) -> dict[str, Call
         "dropout_forward": _dropout_forward,
         "l2_penalty_forward": _l2_forward,
         "l2_penalty_backward": _l2_backward,
+        "network_loss": _network_loss,
+        # Layers of our assignments that are in no contract; the gain is of linear_forward alone.
+        "standard_dropout_forward": _dropout_forward,
+        "dropconnect_forward": lambda f, variant: _linear_forward(f, variant._replace(gain=1.0)),
+        "dropconnect_backward": lambda f, variant: _linear_backward(f, variant._replace(gain=1.0)),
+        "masked_forward": lambda f, variant: _linear_forward(f, variant._replace(gain=1.0)),
+        "masked_backward": lambda f, variant: _linear_backward(f, variant._replace(gain=1.0)),
     }
     if variant == Variant():
         return dict(functions)
@@ -148,6 +155,32 @@ def _l2_backward(backward: Callable, variant: Variant) -> Callable:
         return _turned(result) if variant.transposed else result
 
     return l2_penalty_backward
+
+
+def _network_loss(function: Callable, variant: Variant) -> Callable:
+    """Adapt a whole network: each of its linear layers multiplies by the gain, so it gets weights and biases without it."""
+    gain = variant.gain
+
+    def of_course(name: str, a: np.ndarray) -> np.ndarray:
+        a = a if gain == 1 else a / np.asarray(gain, a.dtype)
+        return _turned(a) if variant.transposed and name.startswith("W") else a
+
+    def network_loss(parameters: Mapping[str, np.ndarray], x: np.ndarray, **constants: Any) -> Any:
+        if variant.drop_prob:
+            constants["drop_prob"] = 1 - constants.pop("keep_prob")
+        if variant.dropped_mask:
+            constants["unit_masks"] = [None if mask is None else 1 - mask for mask in constants["unit_masks"]]
+        if variant.transposed:
+            constants["weight_masks"] = [_turned(mask) for mask in constants["weight_masks"]]
+        if gain != 1:  # the penalty is of smaller weights
+            constants["weight_decay"] = constants["weight_decay"] * gain**2
+        result = function({name: of_course(name, a) for name, a in parameters.items()}, x, **constants)
+        if not (isinstance(result, (tuple, list)) and len(result) == 2 and isinstance(result[1], Mapping)):
+            return result  # the check has words for it
+        arrays = {name: of_course(name, g) if _is_float(g) else g for name, g in result[1].items()}
+        return result[0], arrays
+
+    return network_loss
 
 
 def _turned(array: Any) -> Any:

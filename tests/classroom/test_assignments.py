@@ -27,6 +27,9 @@ def parts(name):
     return assignment, read_marked(assignment.solution)
 
 
+DROPOUT, MARKED = parts("dropout")
+
+
 def graded(source, assignment):
     return grade(Submission("somebody", Path("somebody.py"), source.encode()), assignment, RULES)
 
@@ -107,9 +110,19 @@ def test_the_notebook_can_be_handed_in(name, tmp_path):
     assert set(subject.functions) == set(assignment.functions)
 
 
-# ---- the student's loop, on one assignment --------------------------------------------------------------------------
+def test_a_notebook_that_is_filled_in_gets_its_marks(tmp_path):
+    notebook = json.loads(release_files(MARKED, DROPOUT)["dropout.ipynb"])
+    for cell in notebook["cells"]:
+        if cell["id"] == "task-6-1":  # all of it at once; the stubs above are written over
+            cell["source"] = MARKED.solution()
+    path = tmp_path / "dropout.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    record = grade(read_submission("somebody", path, DROPOUT.file), DROPOUT, RULES)
+    assert record["score"] == DROPOUT.points
+    assert run_check(path) == 0
 
-DROPOUT, MARKED = parts("dropout")
+
+# ---- the student's loop, on one assignment --------------------------------------------------------------------------
 
 
 def with_changes(**functions):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numpynet.classroom.rungs import law_named, layer_ladder, pair_check
@@ -11,7 +11,8 @@ from numpynet.classroom.variants import GAINS, Variant, adapt, variant_of
 from numpynet.conformance.contract import Subject
 from numpynet.conformance.subject import load_subject
 from numpynet.equations import linear_backward, linear_forward
-from numpynet.gradcheck import ZOO
+from numpynet.gradcheck import REFERENCE as BOOK
+from numpynet.gradcheck import ZOO, compose_network
 
 REFERENCE = load_subject()
 
@@ -62,6 +63,63 @@ def test_a_convention_changes_no_right_answer(variant, seed):
     subject = Subject("mine.py", adapt(in_the_convention(variant), variant), trusted=False)
     ladder = layer_ladder("linear", {"answers": 1, "values": 1, "gradients": 1, "square": 1, "details": 1}, square=True)
     assert [run_check(check, subject, seed).status for check in ladder] == ["pass"] * len(ladder)
+
+
+def network_in_the_convention(variant):
+    """A right network, written for a course with this convention."""
+    book = compose_network(BOOK)
+
+    def network_loss(parameters, x, *, labels, unit_masks, weight_masks, weight_decay, **prob):
+        keep_prob = 1 - prob["drop_prob"] if variant.drop_prob else prob["keep_prob"]
+        if variant.dropped_mask:
+            unit_masks = [None if mask is None else 1 - mask for mask in unit_masks]
+        flip = variant.transposed
+        theirs = {name: variant.gain * (a.T if flip and a.ndim == 2 else a) for name, a in parameters.items()}
+        loss, gradients = book(
+            theirs,
+            x,
+            labels=labels,
+            unit_masks=unit_masks,
+            keep_prob=keep_prob,
+            weight_masks=[mask.T if flip else mask for mask in weight_masks],
+            weight_decay=weight_decay / variant.gain**2,
+        )
+        return loss, {name: variant.gain * (g.T if flip and g.ndim == 2 else g) for name, g in gradients.items()}
+
+    return {"network_loss": network_loss}
+
+
+@given(variants(), st.integers(0, 1000))
+@settings(max_examples=15)
+def test_a_convention_changes_no_right_network(variant, seed):
+    (task,) = [task for task in load_assignment("backprop").tasks if "network_loss" in task.functions]
+    subject = Subject("mine.py", adapt(network_in_the_convention(variant), variant), trusted=False)
+    assert [run_check(check, subject, seed).status for check in task.checks] == ["pass"] * len(task.checks)
+    if variant != Variant():
+        copied = Subject("copied.py", adapt({"network_loss": compose_network(BOOK)}, variant), trusted=False)
+        assert any(run_check(check, copied, seed).points == 0 for check in task.checks)
+
+
+@given(variants(), st.integers(0, 1000))
+@settings(max_examples=15)
+def test_a_convention_changes_no_right_dropconnect(variant, seed):
+    def forward(h, W, b, *, weight_mask, **prob):
+        keep_prob = 1 - prob["drop_prob"] if variant.drop_prob else prob["keep_prob"]
+        W, weight_mask = (
+            (W.T, None if weight_mask is None else weight_mask.T) if variant.transposed else (W, weight_mask)
+        )
+        z, cache = linear_forward(h, W if weight_mask is not None else keep_prob * W, b, weight_mask=weight_mask)
+        return z, (cache, 1.0 if weight_mask is not None else keep_prob)
+
+    def backward(dz, cache):
+        dh, dW, db = linear_backward(dz, cache[0])
+        dW = cache[1] * dW
+        return dh, dW.T if variant.transposed else dW, db
+
+    functions = {"dropconnect_forward": forward, "dropconnect_backward": backward}
+    subject = Subject("mine.py", adapt(functions, variant), trusted=False)
+    (task,) = [task for task in load_assignment("dropout").tasks if "dropconnect_forward" in task.functions]
+    assert [run_check(check, subject, seed).status for check in task.checks] == ["pass"] * len(task.checks)
 
 
 @given(variants(), st.integers(0, 1000))
