@@ -8,7 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("article table.docutils")) {
     if (table.closest(".table-wrapper")) continue;
     const frame = document.createElement("div");
-    frame.className = "table-wrapper";
+    frame.className = "table-wrapper docutils container";
     table.replaceWith(frame);
     frame.append(table);
   }
