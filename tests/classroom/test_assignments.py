@@ -141,6 +141,15 @@ def test_a_broken_task_stops_what_depends_on_it(tmp_path, capsys):
     assert lines[2].endswith("needs task 2.1")
 
 
+def test_a_layer_that_is_in_no_contract_gets_a_diagnosis_too(tmp_path, capsys):
+    for name, task, old in (("dropout", "4.1", "factor * (h.T"), ("lottery", "2.1", "weight_mask * (x.T")):
+        source = parts(name)[1].solution()
+        assert old in source
+        (tmp_path / f"{name}.py").write_text(source.replace(old, old.partition("* ")[2]), encoding="utf-8")
+        assert run_check(tmp_path / f"{name}.py", task=task) == 1
+        assert "the weight mask is not applied to dW" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

@@ -22,7 +22,7 @@ from numpynet.classroom.authoring import assignment_from
 from numpynet.classroom.rungs import law_check, own_check, own_pair_check
 from numpynet.conformance.laws import call, law, require
 from numpynet.conformance.mask_laws import checked_mask, hoeffding
-from numpynet.gradcheck import Inputs, LayerPair, draw_mask
+from numpynet.gradcheck import Inputs, LayerPair, candidates, draw_mask
 from numpynet.gradcheck.draws import KEEP_PROBS, draw_signed
 
 # END TESTS
@@ -393,6 +393,13 @@ def _standard_pair(forward, backward):
     )
 
 
+def _known_mistakes(scene):
+    """Name the mistakes of a linear layer with a weight mask; this one only calls its input h."""
+    inputs = {"x": scene.inputs["h"], **{name: scene.inputs[name] for name in ("W", "b", "weight_mask")}}
+    for candidate in candidates.linear(candidates.Scene(inputs, scene.dy)):
+        yield candidate._replace(array={"dx": "dh"}.get(candidate.array, candidate.array))
+
+
 def _dropconnect_pair(forward, backward):
     def draw(rng, sizes, keep_prob):
         N, d_in, d_out, _ = sizes
@@ -411,6 +418,7 @@ def _dropconnect_pair(forward, backward):
         ("h", "W", "b"),
         draw,
         law_of_it,
+        candidates=_known_mistakes,
         masks={"W": "weight_mask"},
         evaluation=evaluation,
     )

@@ -24,7 +24,7 @@ from numpynet.classroom.rungs import law_check, own_check, own_pair_check
 from numpynet.conformance.laws import call, law, require
 from numpynet.conformance.mask_laws import checked_mask, expected_count
 from numpynet.conformance.walk import begin, copies, draw_gradients, draw_start, same, theta_of, weights
-from numpynet.gradcheck import Inputs, LayerPair, draw_mask
+from numpynet.gradcheck import Inputs, LayerPair, candidates, draw_mask
 from numpynet.gradcheck.draws import draw_signed
 
 # END TESTS
@@ -497,7 +497,16 @@ def _masked_pair(forward, backward):
     def law_of_it(x, W, b, weight_mask):
         return np.einsum("ni,ij->nj", x, W * weight_mask) + b
 
-    return LayerPair("masked layer", forward, backward, ("x", "W", "b"), draw, law_of_it, masks={"W": "weight_mask"})
+    return LayerPair(
+        "masked layer",
+        forward,
+        backward,
+        ("x", "W", "b"),
+        draw,
+        law_of_it,
+        candidates=candidates.linear,  # so that a mistake gets its name
+        masks={"W": "weight_mask"},
+    )
 
 
 @law("momentum", "train_ticket", needs=("begin_ticket", "train_ticket"))
