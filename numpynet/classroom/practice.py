@@ -7,8 +7,11 @@ return words, never a number that a notebook grader could take for points.
 from __future__ import annotations
 
 import functools
+import signal
+import threading
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +23,7 @@ from numpynet.classroom.task import Assignment, CheckResult, Task, assignment_na
 from numpynet.conformance.contract import Subject
 from numpynet.conformance.subject import CannotImport, load_file
 
+SECONDS = 10.0  # for one check; all of ours together take less than one
 WORST_FIRST = ("error", "fail", "wait", "skip", "pass")
 
 
@@ -87,6 +91,7 @@ def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
     '1.1  SKIP      The mask: sample_mask is not defined'
     """
     results: list[CheckResult] = []
+    over = ""
     for check in task.checks:
         passed = {result.name for result in results if result.passed}
         lacking = [name for name in check.needs if name not in passed]
@@ -94,12 +99,37 @@ def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
             message = f"needs {', '.join(lacking)}"
             results.append(CheckResult(check.name, "skip", 0, check.points, message=message))
             continue
+        if over:
+            results.append(CheckResult(check.name, "skip", 0, check.points, message=over))
+            continue
         try:
-            results.append(run_check(check, subject, seed))
+            with _time_limit(max(SECONDS, check.seconds or 0)):
+                results.append(run_check(check, subject, seed))
         except Exception as error:  # what came back is of a kind that the check did not think of
             message = f"what your functions return cannot be worked with: {type(error).__name__}: {error}"
             results.append(CheckResult(check.name, "error", 0, check.points, message=message))
+        if "TimeoutError" in told(results[-1]):
+            over = f"{check.name} took too long"
     return TaskResult(task, tuple(results))
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in code that does not come back; only where the system has alarms, and in the main thread."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: Any) -> None:
+        raise TimeoutError(f"nothing came back within {seconds:g} s (an endless loop?)")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def check_all(assignment: Assignment, subject: Subject, seed: int) -> Iterator[TaskResult]:

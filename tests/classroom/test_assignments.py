@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from numpynet.classroom import practice
 from numpynet.classroom.assignment_command import run_build, run_check
 from numpynet.classroom.authoring import assignment_from, read_marked
 from numpynet.classroom.grading import Rules, grade
@@ -165,6 +167,19 @@ def test_whatever_comes_back_there_is_a_line(tmp_path, capsys, code, words):
     path.write_text(with_changes(code=code), encoding="utf-8")
     assert run_check(path) == 1
     assert words in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarms")
+def test_an_endless_loop_costs_one_task(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(practice, "SECONDS", 0.3)
+    path = tmp_path / "dropout.py"
+    endless = "def sample_mask(rng, shape, keep_prob):\n    while True:\n        pass\n"
+    source = MARKED.solution() + f"\n\n{endless}"
+    path.write_text(source, encoding="utf-8")
+    assert run_check(path, task="1.1") == 1
+    out = capsys.readouterr().out
+    assert out.startswith("1.1  ERROR") and "an endless loop?" in out
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_file_that_cannot_be_imported_is_one_line(tmp_path, capsys):
