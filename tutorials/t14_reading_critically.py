@@ -470,5 +470,5 @@ assert abs(scaled - floor) < 1e-9
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 12 finds a ticket with all the controls; Tutorial 13 gives the connection that the article's title
-# promises.
+# Tutorial 12 finds a ticket with all the controls, and Tutorial 13 gives the connection that the article's title
+# promises. If you have read both, go on with Tutorial 15: masks that are chosen or learned without training a weight.

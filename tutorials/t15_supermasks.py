@@ -600,5 +600,5 @@ assert (convex <= np.linspace(convex[0], convex[-1], len(convex)) + 1e-6).all()
 # %% [markdown]
 # ## What to read next
 #
-# Tutorial 13, the link: dropout, DropConnect, supermasks and tickets as one law over masks. `numpynet lottery` has
-# the stability analysis at later steps and on larger data.
+# Tutorial 16 turns from masks to mistakes: find the bug from the checker's report. If you have come here before Tutorial
+# 13, read that now: dropout, DropConnect, supermasks and tickets as one law over masks.
