@@ -273,9 +273,10 @@ assert apart["ticket"][0].mean - apart["ticket"][0].half_width > 0
 #   excluded. But the start is worth more to the ticket than to them, and that difference is clear. What these two
 #   scores have found is above all a good *shape*.
 # * **Shuffle them within layers**, and both lose. So it is not only the number of weights in each layer. (Frankle and
-#   others 2021 found on large image networks that shuffling does no harm. Our first layer looks at single pixels, some
-#   of which are blank, and at 8 % it matters which of them are heard.)
-# * **GraSP** does *worse than chance* here, and better with any weights but its own. The next cell looks why.
+#   others 2021 found on image networks that shuffling does no harm. One thing that is different here: our first layer
+#   looks at single pixels, some of them blank. Whether that is the reason has not been measured.)
+# * **GraSP** does *worse than chance* here, and much better with fresh weights than with its own. The next cell looks
+#   for a reason.
 
 # %%
 print("loss on the training digits before the first step, in nats (chance: 2.30)")
