@@ -6,16 +6,9 @@ import sys
 from pathlib import Path
 
 from numpynet.classroom.authoring import read_marked
+from numpynet.classroom.desk import changed_checks, find_assignment, hints_for, load_student
 from numpynet.classroom.markers import Marked
-from numpynet.classroom.practice import (
-    changed_checks,
-    check_all,
-    find_assignment,
-    hints_for,
-    load_student,
-    practise,
-    task_named,
-)
+from numpynet.classroom.practice import check_all, practise, task_named
 from numpynet.classroom.release import is_marked, release_files, write_release
 from numpynet.classroom.self_check import problems
 from numpynet.classroom.task import Assignment, assignment_names, load_assignment

@@ -9,19 +9,16 @@ from __future__ import annotations
 import functools
 import signal
 import threading
-import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpynet.classroom.authoring import CHECKS_FILE, read_marked
+from numpynet.classroom.desk import find_assignment, load_student
 from numpynet.classroom.feedback import student_text
-from numpynet.classroom.release import MANIFEST, read_manifest, sha256
-from numpynet.classroom.submissions import read_submission
-from numpynet.classroom.task import Assignment, CheckResult, Task, assignment_names, load_assignment, run_check
+from numpynet.classroom.release import read_manifest
+from numpynet.classroom.task import Assignment, CheckResult, Task, load_assignment, run_check
 from numpynet.conformance.contract import Subject
-from numpynet.conformance.subject import CannotImport, load_file
 
 SECONDS = 10.0  # for one check; all of ours together take less than one
 WORST_FIRST = ("error", "fail", "wait", "skip", "pass")
@@ -230,113 +227,7 @@ def check(name: str, functions: Mapping[str, Any], *, task: str | None = None, s
         raise NotPassed(f"not yet: the public checks of {f'task {task}' if task else assignment.name} did not all pass")
 
 
-# ---- files -----------------------------------------------------------------------------------------------------------
-
-
-def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignment, Path]:
-    """Return the assignment that a file belongs to, and the file.
-
-    Parameters
-    ----------
-    path : of the student's file; None takes the one that the manifest of the current folder names
-    name : of the assignment; None asks the manifest beside the file, and then the name of the file
-
-    Raises
-    ------
-    ValueError
-        It cannot be told.
-
-    Examples
-    --------
-    >>> find_assignment(Path("dropout.py"))[0].title
-    'Dropout by hand'
-    """
-    folder = Path() if path is None else path.parent
-    has_manifest = (folder / MANIFEST).is_file()
-    if path is None and not has_manifest:
-        raise ValueError(
-            "there is no manifest.json here; give the file to check, or go to the folder of the assignment"
-        )
-    if path is None:
-        path = folder / read_manifest(folder)["file"]
-    if name is not None:
-        return load_assignment(name), path
-    if has_manifest and (folder / CHECKS_FILE).is_file():
-        return load_assignment(str(folder / CHECKS_FILE)), path
-    for known in assignment_names():
-        assignment = load_assignment(known)
-        if path.stem == Path(assignment.file).stem:
-            return assignment, path
-    raise ValueError(f"which assignment is {path.name} of? Give --assignment: {', '.join(assignment_names())}")
-
-
-def load_student(path: Path, assignment: Assignment) -> Subject:
-    """Import a student's file, or the code cells of a notebook, as Python would run it.
-
-    Raises
-    ------
-    ValueError
-        It cannot be read or imported; the message names the line.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from numpynet.classroom.task import load_assignment
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "mine.py")
-    ...     _ = path.write_text("def sample_mask(rng, shape, keep_prob): ...")
-    ...     list(load_student(path, load_assignment("dropout")).functions)
-    ['sample_mask']
-    """
-    if path.suffix == ".ipynb":
-        module = _notebook_module(path)
-    else:
-        module = load_file(path)
-    found = {name: getattr(module, name, None) for name in assignment.functions}
-    functions = {name: f for name, f in found.items() if callable(f)}
-    return Subject(str(path), functions, trusted=False)
-
-
-def _notebook_module(path: Path) -> types.ModuleType:
-    read = read_submission(path.name, path, path.name)
-    if read.problem:
-        raise CannotImport(f"{path}: {read.problem}")
-    module = types.ModuleType(path.stem)
-    try:
-        exec(compile(read.source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise CannotImport(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
-
-
-def hints_for(assignment: Assignment, path: Path, task: str) -> list[str]:
-    """Return the hints of a task, from the manifest beside a file or from the assignment itself.
-
-    Examples
-    --------
-    >>> from numpynet.classroom.task import load_assignment
-    >>> len(hints_for(load_assignment("dropout"), Path("dropout.py"), "1.1"))
-    2
-    """
-    if (path.parent / MANIFEST).is_file():
-        tasks = read_manifest(path.parent)["tasks"]
-        return next((list(entry["hints"]) for entry in tasks if entry["id"] == task), [])
-    marks = read_marked(assignment.solution).tasks if assignment.solution else []
-    return next((list(mark.hints) for mark in marks if mark.id == task), [])
-
-
-def changed_checks(folder: Path) -> bool:
-    """Say whether the public checks in a folder are others than those that were released.
-
-    Examples
-    --------
-    >>> changed_checks(Path("nowhere"))
-    False
-    """
-    path = folder / CHECKS_FILE
-    if not (folder / MANIFEST).is_file() or not path.is_file():
-        return False
-    return sha256(path.read_text(encoding="utf-8")) != read_manifest(folder)["sha256"].get(CHECKS_FILE)
+# ---- for pytest ------------------------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -353,6 +244,7 @@ def cases(folder: Path) -> list[tuple[str, str]]:
     Examples
     --------
     >>> import tempfile
+    >>> from numpynet.classroom.authoring import read_marked
     >>> from numpynet.classroom.release import release_files, write_release
     >>> dropout = load_assignment("dropout")
     >>> with tempfile.TemporaryDirectory() as folder:
