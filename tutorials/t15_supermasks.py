@@ -521,7 +521,6 @@ print(f"shuffled mask minus ticket, fork at the start, training digits: {more.te
 dense_gap = t_interval(rises["dense", 0] - rises["ticket", 0])
 print(f"dense minus ticket, the same: {dense_gap.text(sign=True)} points")
 assert more.mean - more.half_width > 0
-assert dense_gap.mean > 0
 
 # %%
 # alt: Test error along the line between two copies, for dense nets, tickets and shuffled masks. Those of the dense nets and of the
@@ -541,11 +540,12 @@ plt.show()
 
 # %% [markdown]
 # An instability below 0.02, two points of error, is usually called stable. With a twelfth of its weights the ticket
-# is stable from the very start, a little more so than the dense net it was found in; as many weights in shuffled
-# places are less stable, and far less accurate. Frankle and others find the same order on image networks, with
-# differences of another size: there the dense net is *not* stable at the start. On these easy digits it is, by the
-# usual limit. (A net that is masked at step 50 begins again with whatever the mask has left of it, which is why the
-# shuffled masks end so badly there.)
+# is stable from the very start; as many weights in shuffled places are less stable, and far less accurate. Is the
+# ticket also more stable than the dense net it was found in? The interval above says so, but that is at the edge of
+# what eight runs can tell: put `range(100, 108)` for the seeds, and it contains 0. Frankle and others find the same
+# order on image networks, with differences of another size: there the dense net is *not* stable at the start. On
+# these easy digits it is, by the usual limit. (A net that is masked at step 50 goes on with whatever the mask has left
+# of it; shuffled masks leave little, and the remaining steps do not make up for it.)
 #
 # ## The table so far
 #
