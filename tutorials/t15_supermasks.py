@@ -260,7 +260,7 @@ for name in ("SNIP", "SynFlow"):
     )
     assert apart[name][2].mean - apart[name][2].half_width > 0.05  # far above chance ...
     assert to_ticket.mean + to_ticket.half_width < -0.03  # ... and far below the ticket
-    assert more.mean - more.half_width > 0
+    assert more.mean > 0
     assert apart[name][1].mean > 0.03  # shuffled within layers, they lose
 assert apart["ticket"][0].mean - apart["ticket"][0].half_width > 0
 
@@ -270,8 +270,10 @@ assert apart["ticket"][0].mean - apart["ticket"][0].half_width > 0
 # * **SNIP and SynFlow** are far better than random masks of their size, for no training at all, and far behind the
 #   ticket.
 # * **Give them fresh weights**, and the intervals contain 0. They are wide: a few points in either direction cannot be
-#   excluded. But the start is worth more to the ticket than to them, and that difference is clear. What these two
-#   scores have found is above all a good *shape*.
+#   excluded. For the ticket the interval lies far above 0. That its start is worth *more to it* than to the others, the last
+#   two lines say for these eight seeds; it takes a difference of differences, and those are noisy: with
+#   `range(200, 208)` for the seeds the interval for SNIP contains 0. What these two scores have found is, as far as
+#   can be seen, a good *shape*.
 # * **Shuffle them within layers**, and both lose. So it is not only the number of weights in each layer. (Frankle and
 #   others 2021 found on image networks that shuffling does no harm. One thing that is different here: our first layer
 #   looks at single pixels, some of them blank. Whether that is the reason has not been measured.)
