@@ -270,8 +270,8 @@ assert apart["ticket"][0].mean - apart["ticket"][0].half_width > 0
 # * **SNIP and SynFlow** are far better than random masks of their size, for no training at all, and far behind the
 #   ticket.
 # * **Give them fresh weights**, and the intervals contain 0. They are wide: a few points in either direction cannot be
-#   excluded. For the ticket the interval lies far above 0. That its start is worth *more to it* than to the others, the last
-#   two lines say for these eight seeds; it takes a difference of differences, and those are noisy: with
+#   excluded. For the ticket the interval lies far above 0. That its start is worth *more to it* than to the others,
+#   the last two lines say for these eight seeds; it takes a difference of differences, and those are noisy: with
 #   `range(200, 208)` for the seeds the interval for SNIP contains 0. What these two scores have found is, as far as
 #   can be seen, a good *shape*.
 # * **Shuffle them within layers**, and both lose. So it is not only the number of weights in each layer. (Frankle and
