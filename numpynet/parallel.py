@@ -68,6 +68,10 @@ def run_tasks(
     on_done : called here with the index and the result of every task as it ends, in whatever order they end: to show
         progress, or to save what is there
 
+    Returns
+    -------
+    results, in the order of the tasks
+
     Raises
     ------
     WorkerLost

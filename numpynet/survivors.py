@@ -49,6 +49,10 @@ class Survivors:
         weight_mask : binary, for all replicates or one for each; None for a dense net
         optimizer, state : the state is copied, and 0 at pruned weights already
 
+        Returns
+        -------
+        the survivors, or None
+
         Examples
         --------
         >>> from numpynet.parameters import Layout
@@ -73,13 +77,24 @@ class Survivors:
         return cls(theta, alive, optimizer, OptimizerState(state.step, slots, np.empty(alive.size, theta.dtype)))
 
     def update(self, gradients: Parameters, lr: float) -> None:
-        """Make one step on the survivors of theta, in place; what the gradient says of pruned weights is not looked at."""
+        """Make one step on the survivors of theta, in place; what the gradient says of pruned weights is not looked at.
+
+        Parameters
+        ----------
+        gradients : in the form of theta
+        lr : learning rate of this step
+        """
         np.take(gradients.vector, self.alive, out=self.grad, mode="clip")  # "clip" writes to out without a copy between
         self.optimizer.step(self.survivors, self.grad, self.state, lr)
         self.vector[self.alive] = self.survivors
 
     def return_to(self, state: OptimizerState) -> None:
-        """Put back what the optimizer remembers, and how many steps it has made."""
+        """Put back what the optimizer remembers, and how many steps it has made.
+
+        Parameters
+        ----------
+        state : of the whole vector, which changes; its slots at pruned weights are left alone
+        """
         state.step = self.state.step
         for name, slot in state.slots.items():
             slot.reshape(-1)[self.alive] = self.state.slots[name]

@@ -56,6 +56,14 @@ def default_for_children() -> Iterator[None]:
 def description(chosen: Collection[str] = ()) -> str:
     """Return the settings in words; ``chosen`` are the variables that ``set_default`` has set.
 
+    Parameters
+    ----------
+    chosen : names of variables that are defaults; all others count as the user's
+
+    Returns
+    -------
+    one line
+
     Examples
     --------
     >>> print(description(set_default()))

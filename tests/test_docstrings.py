@@ -17,9 +17,7 @@ SECTIONS = ["Parameters", "Returns", "Yields", "Raises", "Warns", "See Also", "N
 COMPLETE = {
     *("equations", "parameters.py", "layer_rules.py", "initializers.py", "optimizers.py", "schedules.py", "network.py"),
     *("plan.py", "training.py", "checkpoints.py", "subnetworks.py", "statistics.py", "storage.py", "seeding.py"),
-    *("fields.py", "progress.py", "data/digits.py", "data/fetch.py", "data/mnist.py", "data/toys.py"),
-    *(f"pruning/{name}.py" for name in ("budgets", "compaction", "magnitude", "masks", "moving", "paths", "rounds")),
-    *(f"pruning/{name}.py" for name in ("schedules", "scores", "selection", "sensitivity", "synflow", "units", "zhou")),
+    *("fields.py", "progress.py", "parallel.py", "threads.py", "survivors.py", "data", "pruning"),
 }
 
 HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n(-{3,})$", re.MULTILINE)

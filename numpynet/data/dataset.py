@@ -43,6 +43,10 @@ def check_split(split: Split, n_classes: int | None = None, name: str = "split")
     name : str
         What to call the split in errors, for example ``"train"``.
 
+    Returns
+    -------
+    split, the very same
+
     Raises
     ------
     TypeError
@@ -145,6 +149,13 @@ def check_count(count: int, name: str, low: int, high: int | None = None) -> int
     -------
     count, as a Python int
 
+    Raises
+    ------
+    TypeError
+        count is no integer; True and False are none.
+    ValueError
+        It is outside the limits.
+
     Examples
     --------
     >>> check_count(360, "n_test", 1, 1796)
@@ -172,6 +183,11 @@ def check_real_dtype(dtype: np.typing.DTypeLike) -> np.dtype:
     Returns
     -------
     dtype
+
+    Raises
+    ------
+    TypeError
+        It is an integer, complex or other dtype.
 
     Examples
     --------

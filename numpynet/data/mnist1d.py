@@ -108,6 +108,15 @@ def load_mnist1d(*, dtype: np.typing.DTypeLike = np.float32, seed: int = 42, n_s
 def draw(legacy: np.random.RandomState, n: int) -> Draws:
     """Draw the random numbers of n examples in the order that defines the data set: example by example.
 
+    Parameters
+    ----------
+    legacy : NumPy's legacy generator, whose stream is frozen; it moves on
+    n : number of examples
+
+    Returns
+    -------
+    draws, n rows each
+
     Examples
     --------
     >>> import numpy as np
@@ -179,6 +188,14 @@ def pad_and_squeeze(templates: np.ndarray) -> np.ndarray:
 
     There are only 10 x 25 such curves, so they are made once and looked up.
 
+    Parameters
+    ----------
+    templates : (10, 12), of ``prepare_templates``
+
+    Returns
+    -------
+    (10, 25, 72): template, padding of 36 ... 60 zeros, point
+
     Examples
     --------
     >>> pad_and_squeeze(prepare_templates()).shape
@@ -192,6 +209,15 @@ def pad_and_squeeze(templates: np.ndarray) -> np.ndarray:
 def resample(v: np.ndarray, n: int) -> np.ndarray:
     """Linear interpolation of v (m,) at n equally spaced places, both ends included.
 
+    Parameters
+    ----------
+    v : (m,) values at equally spaced places
+    n : how many are wanted
+
+    Returns
+    -------
+    (n,)
+
     Examples
     --------
     >>> import numpy as np
@@ -203,6 +229,15 @@ def resample(v: np.ndarray, n: int) -> np.ndarray:
 
 def rotate_right(v: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Row i moved to the right by shift[i] places; what falls off the end comes in at the front.
+
+    Parameters
+    ----------
+    v : (N, L) signals
+    shift : (N,) integers, places to the right
+
+    Returns
+    -------
+    (N, L), a copy
 
     Examples
     --------
@@ -216,6 +251,14 @@ def rotate_right(v: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 def smooth(noise: np.ndarray) -> np.ndarray:
     """Gaussian smoothing of each row, sigma = 2, reach 8; at the border the row goes on as its mirror image.
+
+    Parameters
+    ----------
+    noise : (N, L)
+
+    Returns
+    -------
+    (N, L)
 
     Examples
     --------

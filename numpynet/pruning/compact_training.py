@@ -105,29 +105,72 @@ class Smaller(NamedTuple):
     inside: np.ndarray  # places of its parameters in the vector of the whole network
 
     def split_of(self, split: Split) -> Split:
-        """Return the examples without the inputs that nobody reads; a copy."""
+        """Return the examples without the inputs that nobody reads; a copy.
+
+        Parameters
+        ----------
+        split : x (N, d) of the whole network
+
+        Returns
+        -------
+        x (N, number of inputs that are read); y is shared
+        """
         return Split(np.ascontiguousarray(split.x[:, self.inputs]), split.y)
 
     def of(self, vector: np.ndarray) -> np.ndarray:
-        """Return its part of a vector (..., P) of the whole network; a copy."""
+        """Return its part of a vector (..., P) of the whole network; a copy.
+
+        Parameters
+        ----------
+        vector : parameters, a mask or a slot of an optimizer
+
+        Returns
+        -------
+        (..., P of the small network)
+        """
         return np.ascontiguousarray(vector[..., self.inside])
 
     def state_of(self, state: TrainingState) -> TrainingState:
-        """Return a training of the small network at the same place, with the same streams and the same history."""
+        """Return a training of the small network at the same place, with the same streams and the same history.
+
+        Parameters
+        ----------
+        state : of the whole network; it is not changed
+
+        Returns
+        -------
+        state of the small one, with parameters and optimizer memory of its own; generators and history are shared
+        """
         theta, mask = (Parameters(self.of(p.vector), self.net.layout) for p in (state.theta, state.weight_mask))
         slots = {name: self.of(slot) for name, slot in state.optimizer.slots.items()}
         optimizer = OptimizerState(state.optimizer.step, slots, np.empty_like(theta.vector))
         return replace(state, net=self.net, theta=theta, weight_mask=mask, optimizer=optimizer)
 
     def refreshed(self, inner: TrainingState, state: TrainingState) -> TrainingState:
-        """Take over what whoever watches may have changed; the same record."""
+        """Take over what whoever watches may have changed; the same record.
+
+        Parameters
+        ----------
+        inner : state of the small network; its weights and optimizer memory are overwritten
+        state : of the whole network
+
+        Returns
+        -------
+        inner
+        """
         inner.theta.vector[...] = self.of(state.theta.vector)
         for name, slot in inner.optimizer.slots.items():
             slot[...] = self.of(state.optimizer.slots[name])
         return inner
 
     def put_back(self, inner: TrainingState, state: TrainingState) -> None:
-        """Write what has been trained into the whole network's state."""
+        """Write what has been trained into the whole network's state.
+
+        Parameters
+        ----------
+        inner : state of the small network
+        state : of the whole network, which changes
+        """
         state.theta.vector[..., self.inside] = inner.theta.vector
         for name, slot in inner.optimizer.slots.items():
             state.optimizer.slots[name][..., self.inside] = slot
@@ -138,6 +181,14 @@ class Smaller(NamedTuple):
 
 def smaller(state: TrainingState) -> Smaller | None:
     """Return the network without its unheard units, or None where leaving them out would not be exact or not pay.
+
+    Parameters
+    ----------
+    state : of a training, see ``numpynet.training.begin``; it is not changed
+
+    Returns
+    -------
+    what is left, or None; see ``train_compacted`` for when
 
     Examples
     --------
