@@ -96,6 +96,10 @@ def check_subject(
     task : the name of a layer or of a function, None for all
     seed, sizes : of the draws
 
+    Returns
+    -------
+    A ``Report`` for each layer and each function that was checked.
+
     Raises
     ------
     ValueError

@@ -133,6 +133,10 @@ class Classifier:
         X : (N, d) finite numbers
         y : (N,) labels: strings, integers, or anything hashable; at least two different ones
 
+        Returns
+        -------
+        self, with the attributes that end in an underscore
+
         Raises
         ------
         TypeError, ValueError
@@ -180,6 +184,12 @@ class Classifier:
         -------
         (N, K), rows that sum to 1
 
+        Raises
+        ------
+        NotFittedError
+            ``fit`` has not been called.
+        TypeError, ValueError
+            X is not as described, or has another number of columns than in ``fit``.
         """
         if not hasattr(self, "theta_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(X, y) first")
@@ -219,6 +229,12 @@ class Classifier:
         -------
         A number in [0, 1].
 
+        Raises
+        ------
+        NotFittedError
+            ``fit`` has not been called.
+        TypeError, ValueError
+            X or y is not as described, or their lengths differ.
         """
         predicted, labels = self.predict(X).tolist(), _as_labels(y).tolist()
         if len(predicted) != len(labels):
@@ -247,6 +263,19 @@ class Classifier:
 
     def set_params(self, **params: Any) -> Classifier:
         """Change parameters by name, and return self; they count from the next ``fit`` on.
+
+        Parameters
+        ----------
+        **params : names of the constructor and their values, which are checked in ``fit``
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            There is no parameter of this name; none is changed then.
 
         Examples
         --------

@@ -67,6 +67,10 @@ def run_demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = print)
     folder : for the figures, ``report.html`` and ``results.json``; made if need be
     seed : the first of the replicates' seeds; the same seed gives the same numbers
     say : where the tables go, line by line
+
+    Returns
+    -------
+    True if every check of part 1 passed; what the experiments show does not count.
     """
     folder.mkdir(parents=True, exist_ok=True)  # before any work: a folder that cannot be written is told at once
     data = load_digits()
@@ -131,7 +135,17 @@ def run_demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = print)
 
 
 def dropout_experiment(data: Dataset, seeds: list[int]) -> list[DropoutRun]:
-    """Train d-500-10 at each keep probability, replicates in one stack, with a record after every epoch."""
+    """Train d-500-10 at each keep probability, replicates in one stack, with a record after every epoch.
+
+    Parameters
+    ----------
+    data : with training and test examples
+    seeds : (R,) one for each replicate
+
+    Returns
+    -------
+    One ``DropoutRun`` for each of ``KEEP_PROBS``.
+    """
     runs = []
     plan = TrainingPlan(epochs=LONGER, batch_size=BATCH, schedule=LR)
     per_epoch = plan.steps_per_epoch(len(data.train.x))
@@ -151,7 +165,17 @@ def dropout_experiment(data: Dataset, seeds: list[int]) -> list[DropoutRun]:
 
 
 def ticket_experiment(data: Dataset, seeds: list[int]) -> list[TicketLevel]:
-    """Prune, rewind, retrain, with the control beside it."""
+    """Prune, rewind, retrain, with the control beside it.
+
+    Parameters
+    ----------
+    data : with 64 inputs and 10 classes, as ``TICKET_SIZES`` has
+    seeds : (R,) one for each replicate
+
+    Returns
+    -------
+    One ``TicketLevel`` for each density, the dense net first.
+    """
     plan = TrainingPlan(
         epochs=TICKET_EPOCHS, batch_size=BATCH, optimizer=Adam(), schedule=TICKET_LR, evaluate_every=10**9
     )

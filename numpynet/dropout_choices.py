@@ -30,6 +30,14 @@ MAX_BYTES = 2**31
 def kind_of(options: Namespace) -> str:
     """Return the kind of dropout; unit dropout unless another was asked for.
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+
+    Returns
+    -------
+    A name that ``--dropout`` takes.
+
     Examples
     --------
     >>> kind_of(Namespace(dropout=None))
@@ -40,6 +48,15 @@ def kind_of(options: Namespace) -> str:
 
 def check_dropout(options: Namespace) -> None:
     """Raise if an option about dropout would be without effect, or if one that is needed is missing.
+
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+
+    Raises
+    ------
+    ValueError
+        An option about dropout has no effect here, or one that is needed is missing.
 
     Examples
     --------
@@ -112,6 +129,17 @@ def _check_r_drop(options: Namespace, kind: str) -> None:
 def check_memory(options: Namespace, sizes: Sequence[int], keep_probs: Sequence[float | None]) -> None:
     """Raise if the masks of one layer and batch would take more than 2 GiB: those of dropconnect, one for each example.
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+    sizes : units of the inputs, of each hidden layer and of the output
+    keep_probs : for each layer, None where nothing is dropped
+
+    Raises
+    ------
+    ValueError
+        The masks of one layer in one step would take more than ``MAX_BYTES``.
+
     Examples
     --------
     >>> options = Namespace(dropout="dropconnect", shared_masks=False, r_drop=None, seed=[0], batch_size=1000, dtype="float32")
@@ -141,6 +169,15 @@ def rules_of(options: Namespace, keep_probs: Sequence[float | None]) -> list[Lay
     ----------
     options : dropout and what belongs to it
     keep_probs : for each layer, None where nothing is dropped; kinds that take no keep probability look only how many
+
+    Returns
+    -------
+    A rule for each layer, None where nothing is dropped.
+
+    Raises
+    ------
+    ValueError
+        The kind silences hidden units, and there are none.
 
     Examples
     --------
@@ -175,6 +212,20 @@ def rules_of(options: Namespace, keep_probs: Sequence[float | None]) -> list[Lay
 def keep_schedule_of(options: Namespace, total_steps: int) -> KeepSchedule | None:
     """Return how the keep probability moves through the run, or None where it stays.   Equations (D24) and (D25)
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+    total_steps : of the whole run
+
+    Returns
+    -------
+    KeepSchedule, which counts steps
+
+    Raises
+    ------
+    ValueError
+        Early or late dropout would switch only when the run is over.
+
     Examples
     --------
     >>> keep_schedule_of(Namespace(keep_schedule="linear-early", keep_prob=0.8, keep_steps=None), 100)
@@ -198,6 +249,14 @@ def keep_schedule_of(options: Namespace, total_steps: int) -> KeepSchedule | Non
 
 def loss_of(options: Namespace) -> Loss:
     """Return the cross-entropy, with the R-Drop term if it was asked for.   Equation (D23)
+
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+
+    Returns
+    -------
+    Loss
 
     Examples
     --------

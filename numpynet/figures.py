@@ -118,6 +118,15 @@ def learning_curves(curves: Mapping[str, tuple[Sequence[float], np.ndarray, np.n
     ----------
     curves : 1 to 7 of name -> (epochs (S,), training accuracy (S, R), test accuracy (S, R)), accuracies from 0 to 1
 
+    Returns
+    -------
+    Figure of two axes, training and test: the mean over R replicates in %, its 95 % t-interval as a band.
+
+    Raises
+    ------
+    ValueError
+        There is no curve, or there are more than colours to tell them apart.
+
     Examples
     --------
     >>> curves = {"no dropout": ([0, 1], np.array([[0.1, 0.1], [0.9, 0.8]]), np.array([[0.1, 0.1], [0.8, 0.7]]))}
@@ -145,6 +154,15 @@ def accuracy_against_density(
     densities : (S,) shares of weights left, above 0 up to 1
     arms : 1 to 7 of name -> (S, R) accuracies, 0 to 1
     dense : (R,) accuracies of the unpruned net, drawn as a line
+
+    Returns
+    -------
+    Figure of one pair of axes, both in %; means over R replicates with their 95 % t-intervals as bands.
+
+    Raises
+    ------
+    ValueError
+        A density is not > 0; there is no arm, or there are more than colours to tell them apart.
 
     Examples
     --------
@@ -176,6 +194,10 @@ def two_masks(unit_mask: np.ndarray, weight_mask: np.ndarray) -> Figure:
     ----------
     unit_mask : (N, d_in)
     weight_mask : (d_in, d_out)
+
+    Returns
+    -------
+    Figure of two axes, a mask on each, with its share of ones.
 
     Examples
     --------

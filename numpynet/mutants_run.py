@@ -46,6 +46,10 @@ def run_mutants(
     as_json : print JSON instead of a table
     planted : the bugs; None for all that are known
 
+    Returns
+    -------
+    The exit code.
+
     Examples
     --------
     >>> from numpynet.gradcheck.zoo import bug

@@ -37,6 +37,10 @@ def page(title: str, intro: str, sections: Sequence[str]) -> str:
     title, intro : plain text
     sections : HTML made by ``section``
 
+    Returns
+    -------
+    A whole HTML document, which needs no other file.
+
     Examples
     --------
     >>> page("A run", "What it shows.", [section("Numbers", paragraph("None."))]).startswith("<!doctype html>")
@@ -125,6 +129,10 @@ def figure(png: bytes, caption: str) -> str:
     ----------
     png : the bytes of a PNG file
     caption : plain text
+
+    Returns
+    -------
+    HTML
 
     Examples
     --------

@@ -14,6 +14,15 @@ from numpynet.plan import TrainingPlan
 def check_options(options: Namespace) -> None:
     """Raise if an option would be without effect, or if the same run would be counted twice.
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+
+    Raises
+    ------
+    ValueError
+        An option has no effect, one that is needed is missing, or a seed is given twice.
+
     Examples
     --------
     >>> from numpynet.cli import build_parser
@@ -48,6 +57,20 @@ def check_options(options: Namespace) -> None:
 def network_of(options: Namespace, sizes: tuple[int, ...]) -> MLP:
     """Return the network, with the rules of its kind of dropout.
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+    sizes : units of the inputs, of each hidden layer and of the output
+
+    Returns
+    -------
+    MLP; with alpha dropout its activation is SELU.
+
+    Raises
+    ------
+    ValueError
+        A keep probability or a kind of dropout does not fit the layers, or its masks would take too much memory.
+
     Examples
     --------
     >>> from numpynet.cli import build_parser
@@ -68,6 +91,20 @@ def network_of(options: Namespace, sizes: tuple[int, ...]) -> MLP:
 
 def plan_of(options: Namespace, n_train: int) -> TrainingPlan:
     """Return how to train: names become records; the command line is the only place where a string chooses.
+
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+    n_train : training examples, from which the steps of an epoch follow
+
+    Returns
+    -------
+    TrainingPlan; its schedules count steps
+
+    Raises
+    ------
+    ValueError
+        The warm-up is not shorter than the run, or a number is out of range.
 
     Examples
     --------

@@ -30,6 +30,14 @@ from numpynet.training import Record, TrainingState, begin, early_stop, train
 def run_train(options: Namespace) -> int:
     """Train as the command line says, print a line for each record, and return the exit code.
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+
+    Returns
+    -------
+    The exit code, 0; what goes wrong raises.
+
     Raises
     ------
     TypeError, ValueError, OSError

@@ -10,6 +10,19 @@ from pathlib import Path
 def integer(text: str) -> int:
     """Return an integer.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not an integer.
+
     Examples
     --------
     >>> integer("-3")
@@ -23,6 +36,19 @@ def integer(text: str) -> int:
 
 def seed(text: str) -> int:
     """Return a seed, an integer >= 0.
+
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not an integer, or negative.
 
     Examples
     --------
@@ -38,6 +64,19 @@ def seed(text: str) -> int:
 def positive(text: str) -> int:
     """Return an integer >= 1.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not an integer, or < 1.
+
     Examples
     --------
     >>> positive("3")
@@ -51,6 +90,19 @@ def positive(text: str) -> int:
 
 def finite(text: str) -> float:
     """Return a finite number.
+
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not a number, or it is NaN or infinite.
 
     Examples
     --------
@@ -69,6 +121,19 @@ def finite(text: str) -> float:
 def positive_float(text: str) -> float:
     """Return a finite number > 0.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not a finite number, or not > 0.
+
     Examples
     --------
     >>> positive_float("0.5")
@@ -83,6 +148,19 @@ def positive_float(text: str) -> float:
 def share(text: str) -> float:
     """Return a share or a probability above 0, up to 1.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not a number in (0, 1].
+
     Examples
     --------
     >>> share("0.75")
@@ -96,6 +174,19 @@ def share(text: str) -> float:
 
 def folder(text: str) -> Path:
     """Return the path of a folder, which need not exist yet; no part of it may be a file.
+
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is empty, or it or a folder above it is a file.
 
     Examples
     --------
@@ -112,7 +203,12 @@ def folder(text: str) -> Path:
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
-    """Add --workers and --scheduler, which say where independent tasks run; see ``numpynet.parallel``."""
+    """Add --workers and --scheduler, which say where independent tasks run; see ``numpynet.parallel``.
+
+    Parameters
+    ----------
+    parser : of a command; it gets the two options, which exclude each other
+    """
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--workers",
@@ -130,6 +226,19 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 def sizes(text: str) -> tuple[int, ...]:
     """Return the sizes of a network, such as 784-300-100-10.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    Units of the inputs, of each hidden layer and of the output.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not a list of at least two integers >= 1 with dashes between.
+
     Examples
     --------
     >>> sizes("64-30-10")
@@ -146,6 +255,19 @@ def sizes(text: str) -> tuple[int, ...]:
 
 def rates(text: str) -> float | dict[str, float]:
     """Return a pruning rate, or one for each layer.
+
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    One rate, or name of a weight matrix -> rate; each is the share of the survivors that goes in a round.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It has neither form, names a matrix twice, or a rate lies outside [0, 1].
 
     Examples
     --------
@@ -170,6 +292,19 @@ def rates(text: str) -> float | dict[str, float]:
 def shape(text: str) -> tuple[int, ...]:
     """Return the sizes N, d_in, d_out and K of a check.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    N, d_in, d_out, K
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is not four integers >= 2 with commas between.
+
     Examples
     --------
     >>> shape("5,7,11,3")
@@ -187,6 +322,19 @@ def shape(text: str) -> tuple[int, ...]:
 def png(text: str) -> Path:
     """Return the path of a .png file, in a folder that exists.
 
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It does not end in .png, or its folder does not exist.
+
     Examples
     --------
     >>> png("picture.png").suffix
@@ -202,6 +350,19 @@ def png(text: str) -> Path:
 
 def keep_prob(text: str) -> float | tuple[float, ...]:
     """Return a keep probability, or one for the input of each layer.
+
+    Parameters
+    ----------
+    text : from the command line
+
+    Returns
+    -------
+    One number for the hidden layers, or one for the input of each layer.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is neither a number nor a list of numbers with commas between, or one lies outside (0, 1].
 
     Examples
     --------
