@@ -45,6 +45,14 @@ _PARTS = (
 def audit_everything(seed: int = 0) -> list[Check]:
     """Check every implemented equation of the book on numbers of this seed, in the order of the book.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn, the same for every part
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_everything(seed=1))

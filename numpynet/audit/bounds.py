@@ -15,6 +15,16 @@ DELTA = 1e-9
 def hoeffding(n: int, width: float = 1.0, *, statements: int = 1) -> float:
     """Bound the mean of n independent numbers, each inside an interval of this width.
 
+    Parameters
+    ----------
+    n : how many numbers
+    width : of the interval
+    statements : how many means share the failure probability ``DELTA``
+
+    Returns
+    -------
+    Largest distance of the mean from its expectation, Hoeffding (1963).
+
     Examples
     --------
     >>> hoeffding(100_000)
@@ -25,6 +35,17 @@ def hoeffding(n: int, width: float = 1.0, *, statements: int = 1) -> float:
 
 def bernstein(n: int, largest: float, variance: float | np.ndarray, *, statements: int = 1) -> float | np.ndarray:
     """Bound the mean of n independent numbers at most ``largest`` away from their expectation, of known variance.
+
+    Parameters
+    ----------
+    n : how many numbers
+    largest : distance of any of them from its expectation
+    variance : of one number, or of many means at once
+    statements : how many means share the failure probability ``DELTA``
+
+    Returns
+    -------
+    Largest distance of the mean from its expectation, in the shape of variance; at least Bernstein's bound.
 
     Examples
     --------
@@ -39,6 +60,16 @@ def bernstein(n: int, largest: float, variance: float | np.ndarray, *, statement
 def normal(n: int, variance: float = 1.0, *, statements: int = 1) -> float:
     """Bound the mean of n independent normal numbers, by P(|Z| > z) <= 2 exp(-z^2 / 2).
 
+    Parameters
+    ----------
+    n : how many numbers
+    variance : of one number
+    statements : how many means share the failure probability ``DELTA``
+
+    Returns
+    -------
+    Largest distance of the mean from its expectation.
+
     Examples
     --------
     >>> normal(100_000)
@@ -49,6 +80,15 @@ def normal(n: int, variance: float = 1.0, *, statements: int = 1) -> float:
 
 def chi_squared(n: int, *, statements: int = 1) -> float:
     """Bound the mean of n squares of independent standard normal numbers, around 1 (Laurent and Massart 2000).
+
+    Parameters
+    ----------
+    n : how many squares
+    statements : how many means share the failure probability ``DELTA``
+
+    Returns
+    -------
+    Largest distance of the mean from 1.
 
     Examples
     --------

@@ -37,6 +37,10 @@ def compare(equation: str, what: str, how: str, left, right, tolerance: float = 
     tolerance : of the relative error
     scale : what the difference is divided by instead; for sums that may cancel, the sum of the sizes
 
+    Returns
+    -------
+    Check; arrays of different shapes have an infinite error.
+
     Examples
     --------
     >>> compare("B5", "dW", "complex step", [1.0, 2.0], [1.0, 2.5], tolerance=0.1).error
@@ -52,6 +56,15 @@ def compare(equation: str, what: str, how: str, left, right, tolerance: float = 
 def identical(equation: str, what: str, how: str, left, right) -> Check:
     """Check that two arrays are equal bit for bit: the error must be 0.
 
+    Parameters
+    ----------
+    equation, what, how : see ``Check``
+    left, right : of one shape
+
+    Returns
+    -------
+    Check, with tolerance 0
+
     Examples
     --------
     >>> identical("M1", "M * M", "M", [0.0, 1.0], [0.0, 1.0]).passed
@@ -62,6 +75,16 @@ def identical(equation: str, what: str, how: str, left, right) -> Check:
 
 def at_most(equation: str, what: str, how: str, left, right, tolerance: float = TOLERANCE) -> Check:
     """Check that no entry of the left side exceeds the right: worst excess / largest entry of the right side.
+
+    Parameters
+    ----------
+    equation, what, how : see ``Check``
+    left, right : of shapes that broadcast
+    tolerance : of the relative excess
+
+    Returns
+    -------
+    Check
 
     Examples
     --------
@@ -76,6 +99,16 @@ def at_most(equation: str, what: str, how: str, left, right, tolerance: float = 
 
 def within(equation: str, what: str, how: str, deviation, bound) -> Check:
     """Check that every deviation keeps its own bound; error and tolerance are those of the entry that came nearest.
+
+    Parameters
+    ----------
+    equation, what, how : see ``Check``
+    deviation : of any shape; its sign does not count
+    bound : >= 0, of a shape that broadcasts with it
+
+    Returns
+    -------
+    Check
 
     Examples
     --------
@@ -92,6 +125,16 @@ def apart(equation: str, what: str, how: str, left, right, *, least: float = 1e-
     """Check that two arrays differ: the error is what the worst relative difference falls short of ``least``.
 
     A law that says where another one ends is checked so, and a bug that must show. 10^-8 is far above any rounding.
+
+    Parameters
+    ----------
+    equation, what, how : see ``Check``
+    left, right : of one shape
+    least : the relative difference that must be seen
+
+    Returns
+    -------
+    Check, with tolerance 0
 
     Examples
     --------

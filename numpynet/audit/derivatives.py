@@ -25,6 +25,14 @@ from numpynet.parameters import Parameters
 def audit_derivatives(seed: int = 0) -> list[Check]:
     """Check numeric derivatives against closed forms, and gradients by laws of whole networks: B7 to B10, B24 to B26.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_derivatives(seed=1))

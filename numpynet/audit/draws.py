@@ -19,6 +19,14 @@ from numpynet.parameters import Layout, Parameters
 def draw_keep_prob(rng: np.random.Generator) -> float:
     """Draw one of 0.3, 0.6, 0.7, 0.8.
 
+    Parameters
+    ----------
+    rng : to draw from
+
+    Returns
+    -------
+    A number; never 0.5, at which keep and drop are the same.
+
     Examples
     --------
     >>> draw_keep_prob(np.random.default_rng(0)) != 0.5
@@ -29,6 +37,16 @@ def draw_keep_prob(rng: np.random.Generator) -> float:
 
 def mixed_mask(rng: np.random.Generator, shape: tuple[int, ...], keep_prob: float) -> np.ndarray:
     """Draw a mask with at least one 0 and one 1: with all alike some mistakes could not be seen.
+
+    Parameters
+    ----------
+    rng : to draw from
+    shape : of more than one entry
+    keep_prob : probability of a 1, strictly between 0 and 1; draws that are all alike are thrown away
+
+    Returns
+    -------
+    float64 array of this shape, 0 or 1.
 
     Examples
     --------
@@ -45,6 +63,14 @@ def mixed_mask(rng: np.random.Generator, shape: tuple[int, ...], keep_prob: floa
 def all_masks(n: int) -> np.ndarray:
     """List all 2^n masks of n units, (2^n, n).
 
+    Parameters
+    ----------
+    n : number of units
+
+    Returns
+    -------
+    (2^n, n), 0 or 1; row k holds the binary digits of k, the lowest first.
+
     Examples
     --------
     >>> all_masks(2).tolist()
@@ -56,6 +82,15 @@ def all_masks(n: int) -> np.ndarray:
 def mask_probability(masks: np.ndarray, keep_prob: float | np.ndarray) -> np.ndarray:
     """Return the probability of each mask, the product over the last axis of q where kept and 1 - q where dropped.
 
+    Parameters
+    ----------
+    masks : (..., n), 0 or 1
+    keep_prob : q, one for all units or one for each, (n,)
+
+    Returns
+    -------
+    (...,)
+
     Examples
     --------
     >>> mask_probability(all_masks(2), 0.8).round(2).tolist()
@@ -66,6 +101,15 @@ def mask_probability(masks: np.ndarray, keep_prob: float | np.ndarray) -> np.nda
 
 def covariance(values: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """Return the covariance matrix of the columns of values (S, d), whose rows have these probabilities (S,).
+
+    Parameters
+    ----------
+    values : (S, d)
+    probability : (S,), with sum 1
+
+    Returns
+    -------
+    (d, d)
 
     Examples
     --------
@@ -84,6 +128,17 @@ def random_net(
 ) -> tuple[MLP, Parameters]:
     """Return a network with normal weights and biases, none of them 0.
 
+    Parameters
+    ----------
+    rng : to draw from
+    sizes : units of the inputs, of each hidden layer and of the output
+    keep_prob : as ``MLP`` takes it
+    activation : of the hidden layers
+
+    Returns
+    -------
+    net, theta : in float64
+
     Examples
     --------
     >>> net, theta = random_net(np.random.default_rng(0), (3, 4, 2))
@@ -96,6 +151,15 @@ def random_net(
 
 def linear_unit(w: np.ndarray, keep_prob: float) -> tuple[MLP, Parameters]:
     """Return the model x w, a network with one output and the bias 0.
+
+    Parameters
+    ----------
+    w : (d,)
+    keep_prob : of the inputs
+
+    Returns
+    -------
+    net, theta : theta in the dtype of w
 
     Examples
     --------
@@ -110,6 +174,15 @@ def linear_unit(w: np.ndarray, keep_prob: float) -> tuple[MLP, Parameters]:
 def random_parameters(rng: np.random.Generator, layout: Layout) -> Parameters:
     """Return normal numbers in the form of theta.
 
+    Parameters
+    ----------
+    rng : to draw from
+    layout : names and shapes
+
+    Returns
+    -------
+    Parameters, standard normal in float64
+
     Examples
     --------
     >>> random_parameters(np.random.default_rng(0), Layout.of_sizes((3, 2))).dtype
@@ -120,6 +193,16 @@ def random_parameters(rng: np.random.Generator, layout: Layout) -> Parameters:
 
 def random_weight_mask(rng: np.random.Generator, layout: Layout, density: float = 0.6) -> Parameters:
     """Return a weight mask with a 0 and a 1 in every layer, and 1 at all biases.
+
+    Parameters
+    ----------
+    rng : to draw from
+    layout : names and shapes; every weight matrix with more than one entry
+    density : probability that a weight stays
+
+    Returns
+    -------
+    Parameters, 0 or 1 in float64
 
     Examples
     --------
@@ -134,6 +217,16 @@ def random_weight_mask(rng: np.random.Generator, layout: Layout, density: float 
 
 def random_batch(rng: np.random.Generator, net: MLP, n_examples: int) -> tuple[np.ndarray, np.ndarray]:
     """Return normal inputs (N, d_0) and labels (N,) for a network.
+
+    Parameters
+    ----------
+    rng : to draw from
+    net : whose numbers of inputs and classes fit
+    n_examples : N
+
+    Returns
+    -------
+    x, labels : float64 (N, d_0) and integer (N,)
 
     Examples
     --------
@@ -155,6 +248,20 @@ def loss_and_gradients(
     loss: Loss = softmax_cross_entropy,
 ) -> tuple[np.ndarray, Parameters]:
     """Return the loss of every network of a stack, (...,), and its gradient in the form of theta.
+
+    Parameters
+    ----------
+    net : of L layers
+    theta : its parameters, or a stack of them
+    x : (..., N, d_0)
+    targets : as the loss takes them
+    weight_mask : M, in the form of theta; None is a dense net
+    unit_masks : D of each layer's input, None where nothing is dropped; None draws none
+    loss : of the outputs
+
+    Returns
+    -------
+    value, gradients : (...,), and in the form of theta
 
     Examples
     --------

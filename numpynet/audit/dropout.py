@@ -45,6 +45,14 @@ from numpynet.subnetworks import (
 def audit_dropout(seed: int = 0) -> list[Check]:
     """Check the laws of dropout: D1 to D9 and D27 to D31.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_dropout(seed=1))

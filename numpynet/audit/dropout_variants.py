@@ -61,6 +61,14 @@ _N, _D_IN, _D_OUT = 5, 7, 4
 def audit_dropout_variants(seed: int = 0) -> list[Check]:
     """Check DropConnect, Gaussian, variational, alpha, targeted, scheduled and standout dropout and R-Drop: D17 to D26.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_dropout_variants(seed=1))

@@ -33,6 +33,14 @@ from numpynet.subnetworks import (
 def audit_ensemble(seed: int = 0) -> list[Check]:
     """Check weight scaling, Monte Carlo and uncertainty: D10 to D16.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_ensemble(seed=1))

@@ -44,6 +44,10 @@ from numpynet.parameters import Parameters
 def audit_layers(seed: int = 0) -> list[Check]:
     """Check every implemented equation of the masked layer, of the losses and of the masks, on numbers of this seed.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
     Returns
     -------
     One ``Check`` for each comparison; all of them pass unless the code is wrong.

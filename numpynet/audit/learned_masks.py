@@ -29,6 +29,14 @@ from numpynet.training import begin, evaluate, train
 def audit_learned_masks(seed: int = 0) -> list[Check]:
     """Check supermasks, edge-popup and instability: P13, P15, L18.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_learned_masks(seed=1))

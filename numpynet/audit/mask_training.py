@@ -28,6 +28,14 @@ _OPTIMIZERS = (SGD(), Momentum(0.8), Nesterov(0.7), RMSProp(0.9, 1e-6), Adam(0.8
 def audit_mask_training(seed: int = 0) -> list[Check]:
     """Check what a mask means for a whole training: M9 to M11 and M16 to M18.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_mask_training(seed=1))

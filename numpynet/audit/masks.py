@@ -36,6 +36,14 @@ from numpynet.pruning import count_paths, mask_from_arrays, reachable
 def audit_masks(seed: int = 0) -> list[Check]:
     """Check the algebra of masks, dropout and pruning as one law, paths, counts: M1 to M8, M12 to M15, M19 to M22.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_masks(seed=1))

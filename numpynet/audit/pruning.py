@@ -54,6 +54,14 @@ _LAYOUT = Layout.of_sizes((6, 5, 4, 3))
 def audit_pruning(seed: int = 0) -> list[Check]:
     """Check the scores of weights and units: P1 to P8, P10 to P12, P14.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_pruning(seed=1))

@@ -23,6 +23,14 @@ _STEPS, _K = 9, 4
 def audit_rewinding(seed: int = 0) -> list[Check]:
     """Check the kinds of rewinding: L14, L15, L16.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_rewinding(seed=1))

@@ -46,6 +46,14 @@ _LAYOUT = Layout.of_sizes((6, 5, 4, 3))
 def audit_sparse_training(seed: int = 0) -> list[Check]:
     """Check rounds, schedules, budgets and moving masks: P9 and P16 to P20.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_sparse_training(seed=1))

@@ -50,6 +50,14 @@ _LAYOUT = Layout.of_sizes((6, 5, 4, 3))
 def audit_tickets(seed: int = 0) -> list[Check]:
     """Check counts, masks and rewinding of lottery tickets: L.
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_tickets(seed=1))

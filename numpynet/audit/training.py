@@ -39,6 +39,14 @@ from numpynet.schedules import Constant, Cosine, Exponential, Step, Warmup
 def audit_training(seed: int = 0) -> list[Check]:
     """Check initial weights (B27, B28) and optimizers, decay, projections and schedules (O).
 
+    Parameters
+    ----------
+    seed : of the numbers that are drawn
+
+    Returns
+    -------
+    One ``Check`` for each comparison.
+
     Examples
     --------
     >>> all(check.passed for check in audit_training(seed=1))
