@@ -44,6 +44,10 @@ def signed_constant(theta_0: Parameters, *, std: StdOfLayer = glorot_std) -> Par
     theta_0 : initial parameters
     std : (d_in, d_out) -> standard deviation of the initial law, ``glorot_std`` or ``he_std``
 
+    Returns
+    -------
+    in the form of theta_0
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -55,6 +59,21 @@ def signed_constant(theta_0: Parameters, *, std: StdOfLayer = glorot_std) -> Par
 
 def random_signed_constant(theta_0: Parameters, rng: Generators, *, std: StdOfLayer = glorot_std) -> Parameters:
     """Keep nothing of the initial weights: a random sign times the standard deviation of the layer.
+
+    Parameters
+    ----------
+    theta_0 : initial parameters; their biases alone are used
+    rng : of the signs; a list of generators for replicates
+    std : see ``signed_constant``
+
+    Returns
+    -------
+    in the form of theta_0, with a replicate for each generator of a list
+
+    Raises
+    ------
+    TypeError, ValueError
+        rng is no generator, or theta_0 has replicates and there is no list of generators.
 
     Examples
     --------
@@ -82,6 +101,15 @@ def random_signed_constant(theta_0: Parameters, rng: Generators, *, std: StdOfLa
 def signed_reinit(theta_0: Parameters, fresh: Parameters) -> Parameters:
     """Give the magnitudes of a fresh draw the signs of the first one.
 
+    Parameters
+    ----------
+    theta_0 : initial parameters, for signs and biases
+    fresh : a second draw for the same network, such as ``reinitialised`` makes
+
+    Returns
+    -------
+    in the form of theta_0
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -95,6 +123,16 @@ def signed_reinit(theta_0: Parameters, fresh: Parameters) -> Parameters:
 
 def signed_reshuffle(theta_0: Parameters, weight_mask: Parameters, rng: Generators) -> Parameters:
     """Permute the magnitudes of the survivors of each layer among them; every place keeps its sign.
+
+    Parameters
+    ----------
+    theta_0 : initial parameters
+    weight_mask : of the survivors, which alone are permuted
+    rng : a generator, or one for each replicate
+
+    Returns
+    -------
+    in the form of theta_0
 
     Examples
     --------
@@ -111,6 +149,15 @@ def rescaled(theta: Parameters, weight_mask: Parameters) -> Parameters:
     """Multiply the weights of each layer by n_l / alive_l, so that as much weight is there as before pruning.
 
     A layer without survivors stays as it is. Tickets are not rescaled (Equation (M15)); this is an action to compare with.
+
+    Parameters
+    ----------
+    theta : any parameters
+    weight_mask : of the survivors; it is counted, and not applied
+
+    Returns
+    -------
+    in the form of theta, with the replicates of the mask if it has any
 
     Examples
     --------
@@ -134,6 +181,11 @@ def rescaled(theta: Parameters, weight_mask: Parameters) -> Parameters:
 
 def freeze_init(theta_0: Parameters, weight_mask: Parameters) -> Parameters:
     """Leave every pruned weight at its initial value: W_eff = M * W + (1 - M) * W_0, the second term frozen.
+
+    Parameters
+    ----------
+    theta_0 : initial parameters
+    weight_mask : of the survivors
 
     Returns
     -------
@@ -168,6 +220,10 @@ def freeze_toward(
     reverse : True freezes at 0 what had become larger: the control that should do worse
     rng : permutes within each layer which of the pruned weights are frozen at 0: the control that only keeps how many
 
+    Returns
+    -------
+    in the form of theta_0, 0 at survivors and biases: ``frozen`` of ``numpynet.training.begin``
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -191,6 +247,10 @@ def freeze_toward_all(
     theta_0: Parameters, theta_T: Parameters, weight_mask: Parameters, *, reverse: bool = False
 ) -> tuple[Start, Parameters]:
     """Apply ``freeze_toward`` to the pruned weights, and its rule to the start of the survivors as well.
+
+    Parameters
+    ----------
+    theta_0, theta_T, weight_mask, reverse : see ``freeze_toward``
 
     Returns
     -------

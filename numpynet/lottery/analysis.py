@@ -26,7 +26,17 @@ class Cell(NamedTuple):
     censored: np.ndarray  # (n,) whether any draw of the replicate is
 
     def of(self, name: str, trials: Sequence[int]) -> np.ndarray:
-        """The numbers of some replicates, in their order."""
+        """The numbers of some replicates, in their order.
+
+        Parameters
+        ----------
+        name : a key of ``values``
+        trials : numbers of replicates, all of them in ``self.trials``
+
+        Returns
+        -------
+        (number of trials,)
+        """
         where = {trial: i for i, trial in enumerate(self.trials)}
         return self.values[name][[where[trial] for trial in trials]]
 
@@ -39,6 +49,14 @@ NUMBERS = (
 
 def cells(rows: Rows) -> dict[tuple[int, str], Cell]:
     """Return (level, arm) -> Cell; the dense net is the ticket of level 0. Trials with a missing draw are left out.
+
+    Parameters
+    ----------
+    rows : of ``run_folder.finished``; draws of a control are averaged
+
+    Returns
+    -------
+    a dict, with a cell for every pair that some replicate has finished
 
     Examples
     --------
@@ -94,6 +112,10 @@ def compare(first: Cell, second: Cell, *, accuracy: str = "test_accuracy_stop") 
     first, second : of ``cells``
     accuracy : at the early stop, or "test_accuracy_end"
 
+    Returns
+    -------
+    the comparison, accuracies in shares and steps in numbers of them, or None
+
     Examples
     --------
     >>> def cell(accuracies, steps):
@@ -124,6 +146,14 @@ def compare(first: Cell, second: Cell, *, accuracy: str = "test_accuracy_stop") 
 def stop_text(cell: Cell) -> str:
     """Return the mean stopping step with its interval, and how many of the steps are lower bounds.
 
+    Parameters
+    ----------
+    cell : of ``cells``
+
+    Returns
+    -------
+    mean ± half of the 95 % interval, in steps
+
     Examples
     --------
     >>> stop_text(Cell((0, 1), {"stop_step": np.array([50.0, 100.0])}, np.array([False, True])))
@@ -136,6 +166,15 @@ def stop_text(cell: Cell) -> str:
 
 def ratio_text(ratio: RatioInterval | None, bound: str) -> str:
     """Return a ratio with its interval, and what censoring makes of it.
+
+    Parameters
+    ----------
+    ratio : of a ``Comparison``, or None
+    bound : ``Comparison.bound``
+
+    Returns
+    -------
+    a few words; "none" where there is no ratio
 
     Examples
     --------

@@ -35,6 +35,14 @@ Control = Callable[[Given], Start]
 def reinit(given: Given) -> Start:
     """The ticket's mask on fresh weights, biases too.   Equation (L5)
 
+    Parameters
+    ----------
+    given : what the control is made from
+
+    Returns
+    -------
+    start, a replicate for each seed
+
     Examples
     --------
     >>> net, plan = MLP((2, 3)), TrainingPlan(steps=1)

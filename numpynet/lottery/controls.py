@@ -54,6 +54,10 @@ def control_rngs(seed: int | Sequence[int], purpose: str, draw: int = 0) -> Gene
     purpose : "reinit" for fresh weights, "shuffle" for masks, "permute" for permuted values
     draw : 0, 1, 2, ...: independent draws of one control
 
+    Returns
+    -------
+    a generator, or a list of them
+
     Examples
     --------
     >>> len(control_rngs([0, 1, 2], "reinit", draw=1))
@@ -75,6 +79,10 @@ def reinitialised(
     rng : a generator, or one for each replicate
     initializer, dtype : those of the plan
 
+    Returns
+    -------
+    theta_0', with a replicate for each generator of a list
+
     Examples
     --------
     >>> reinitialised(MLP((4, 3, 2)), control_rngs(7, "reinit")).layout.size
@@ -87,6 +95,15 @@ def permuted_init(theta_0: Parameters, rng: Generators) -> Parameters:
     """Permute the initial weights within each layer: the same values in other places.   Equation (L5)
 
     Biases stay where they are.
+
+    Parameters
+    ----------
+    theta_0 : initial parameters
+    rng : a generator, or one for each replicate
+
+    Returns
+    -------
+    in the form of theta_0, with a replicate for each generator of a list
 
     Examples
     --------
@@ -102,6 +119,16 @@ def reshuffled(theta_0: Parameters, weight_mask: Parameters, rng: Generators) ->
     """Permute the surviving initial weights among the surviving places of each layer.   Equation (L5)
 
     Everything else stays where it is; the mask takes it out anyway.
+
+    Parameters
+    ----------
+    theta_0 : initial parameters
+    weight_mask : of the survivors
+    rng : a generator, or one for each replicate
+
+    Returns
+    -------
+    in the form of theta_0, with a replicate for each generator of a list
 
     Examples
     --------
@@ -120,6 +147,15 @@ def shuffled_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     """Permute the mask within each layer, each layer by a permutation of its own.   Equation (L5)
 
     Every layer that is not all 0 or all 1 really changes.
+
+    Parameters
+    ----------
+    weight_mask : of the ticket
+    rng : a generator, or one for each replicate
+
+    Returns
+    -------
+    a mask with as many ones in each layer
 
     Examples
     --------
@@ -145,6 +181,17 @@ def random_ticket(
     With the generators of ``shuffled_mask`` and ``reinitialised`` the four nets (ticket, re-initialised, shuffled,
     random) are the four combinations of two masks and two sets of weights.
 
+    Parameters
+    ----------
+    net : whose parameters they are
+    weight_mask : of the ticket
+    mask_rng, init_rng : generators of the mask and of the weights, or one of each for each replicate
+    initializer : that of the plan
+
+    Returns
+    -------
+    start : fresh weights, in the dtype of the mask, and the shuffled mask
+
     Examples
     --------
     >>> net = MLP((4, 3, 2))
@@ -158,6 +205,15 @@ def random_ticket(
 
 def globally_shuffled_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     """Permute the mask over all layers: the net keeps its number of weights, the layers do not keep theirs.
+
+    Parameters
+    ----------
+    weight_mask : of the ticket
+    rng : a generator, or one for each replicate
+
+    Returns
+    -------
+    a mask with as many ones in all
 
     Examples
     --------
@@ -174,6 +230,15 @@ def uniform_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     """Draw a mask of as many weights that has the same density in every layer.
 
     The counts are density * n_l rounded down; what is missing goes to the layers that lost most by it.
+
+    Parameters
+    ----------
+    weight_mask : of the ticket; its number of ones alone is used
+    rng : a generator, or one for each replicate
+
+    Returns
+    -------
+    a mask with as many ones in all
 
     Examples
     --------
@@ -193,6 +258,10 @@ def one_shot_mask(scores: Parameters, weight_mask: Parameters) -> Parameters:
     ----------
     scores : of the dense net after its training, for instance ``magnitude(theta_T)``
     weight_mask : of the ticket that was found in rounds
+
+    Returns
+    -------
+    a mask with as many ones in each layer, with the replicates of both
 
     Examples
     --------

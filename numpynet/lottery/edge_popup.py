@@ -34,6 +34,10 @@ def edge_popup_mask(scores: Parameters, density: float) -> Parameters:
     scores : of every weight; with replicates each is ranked by itself
     density : share of the weights of every layer to keep
 
+    Returns
+    -------
+    a mask in the form of the scores, 1 at biases
+
     Examples
     --------
     >>> scores = Parameters(np.array([0.3, -0.9, 0.1, 0.4, 0.0]), Layout.of_sizes((4, 1)))
@@ -52,6 +56,10 @@ def edge_popup_backward(G: Parameters, scores: Parameters, theta: Parameters) ->
     ----------
     G : dL/d(m * W), dense: also of weights that took no part
     scores, theta : as in the forward pass
+
+    Returns
+    -------
+    ds, in the form of theta
 
     Examples
     --------
@@ -88,7 +96,18 @@ class EdgePopup:
         survivors(self.density, 0)  # raises unless it is a number in [0, 1]
 
     def start(self, rng: np.random.Generator, layout: Layout, *, dtype: Any = np.float32) -> Parameters:
-        """Draw the scores to begin with: U(-a, a) with a = 1 / sqrt(d_in)."""
+        """Draw the scores to begin with: U(-a, a) with a = 1 / sqrt(d_in).
+
+        Parameters
+        ----------
+        rng : draws one layer after the other
+        layout : of the network
+        dtype : of the scores, that of the weights
+
+        Returns
+        -------
+        scores, 0 at biases
+        """
         scores = Parameters.zeros(layout, dtype=dtype)
         for name in layout.weight_names:
             limit = 1 / math.sqrt(layout.shapes[name][0])
@@ -96,13 +115,44 @@ class EdgePopup:
         return scores
 
     def draw(self, rng: np.random.Generator, layout: Layout) -> np.ndarray | None:
-        """Return what one step needs of randomness: nothing."""
+        """Return what one step needs of randomness: nothing.
+
+        Parameters
+        ----------
+        rng : not used
+        layout : not used
+
+        Returns
+        -------
+        None
+        """
         return None
 
     def mask(self, scores: Parameters, uniform: np.ndarray | None = None) -> Parameters:
-        """Return the mask of a step."""
+        """Return the mask of a step.
+
+        Parameters
+        ----------
+        scores : of every weight
+        uniform : not used; ``draw`` gives None
+
+        Returns
+        -------
+        of ``edge_popup_mask``
+        """
         return edge_popup_mask(scores, self.density)
 
     def backward(self, G: Parameters, scores: Parameters, cache: SupermaskCache) -> Parameters:
-        """Return the gradient of the scores."""
+        """Return the gradient of the scores.
+
+        Parameters
+        ----------
+        G : dL/d(m * W), dense
+        scores : those of the mask
+        cache : of ``supermask_forward``
+
+        Returns
+        -------
+        of ``edge_popup_backward``
+        """
         return edge_popup_backward(G, scores, cache.theta)

@@ -252,6 +252,14 @@ def identity(values: Mapping[str, Any]) -> str:
 
     It is taken of what is written down, so a numpynet with more options still recognises an old run.
 
+    Parameters
+    ----------
+    values : of ``Experiment.as_json``
+
+    Returns
+    -------
+    64 hexadecimal digits
+
     Examples
     --------
     >>> identity({"lr": 0.1, "steps": 5}) == identity({"steps": 5, "lr": 0.1})
@@ -263,6 +271,14 @@ def identity(values: Mapping[str, Any]) -> str:
 
 def from_json(values: Mapping[str, Any]) -> Experiment:
     """Return the record that ``as_json`` made; fields that are missing have their default.
+
+    Parameters
+    ----------
+    values : name of a field -> value
+
+    Returns
+    -------
+    the experiment
 
     Raises
     ------
@@ -288,6 +304,14 @@ def from_json(values: Mapping[str, Any]) -> Experiment:
 def differences(there: Experiment, here: Experiment) -> list[str]:
     """Say in which fields two records differ.
 
+    Parameters
+    ----------
+    there, here : two experiments
+
+    Returns
+    -------
+    a line for each field, none if they are equal
+
     Examples
     --------
     >>> differences(Experiment(lr=0.001), Experiment(lr=0.002))
@@ -299,6 +323,19 @@ def differences(there: Experiment, here: Experiment) -> list[str]:
 
 def parse_rewind(text: str) -> Rewinding:
     """Return the record of ``numpynet.lottery.rewinding`` that a text such as "late:200" means.
+
+    Parameters
+    ----------
+    text : "init", "late:K", "late:K:saved", "lr", "lr:T" or "finetune:S", with numbers of steps
+
+    Returns
+    -------
+    the record
+
+    Raises
+    ------
+    ValueError
+        It means none of these.
 
     Examples
     --------
@@ -340,6 +377,10 @@ def load_examples(experiment: Experiment, folder: Path | None = None) -> Example
     ----------
     experiment : whose data
     folder : where the files of MNIST are; None for the usual places
+
+    Returns
+    -------
+    examples, in the dtype of the experiment
 
     Raises
     ------

@@ -58,7 +58,16 @@ class Trained(NamedTuple):
     point: RewindPoint | None = None  # where it was at the step that was to be kept
 
     def final(self, monitor: str) -> list[float]:
-        """The accuracy of each replicate on a monitored split after the last step."""
+        """The accuracy of each replicate on a monitored split after the last step.
+
+        Parameters
+        ----------
+        monitor : name of the split
+
+        Returns
+        -------
+        R shares of right answers
+        """
         return self.history[-1].accuracy[monitor]
 
 

@@ -54,6 +54,20 @@ class Stability(NamedTuple):
 def interpolate(theta_A: Parameters, theta_B: Parameters, alpha: float) -> Parameters:
     """(1 - alpha) theta_A + alpha theta_B, biases too; at 0 and 1 these are the ends themselves.   Equation (L18)
 
+    Parameters
+    ----------
+    theta_A, theta_B : parameters of one network
+    alpha : in [0, 1]
+
+    Returns
+    -------
+    in the form of both; a copy
+
+    Raises
+    ------
+    ValueError
+        alpha is outside [0, 1].
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -88,6 +102,15 @@ def line(
     weight_mask : of both
     alphas : in rising order, from 0 to 1
 
+    Returns
+    -------
+    the line, A errors and losses for each replicate
+
+    Raises
+    ------
+    TypeError, ValueError
+        The alphas do not rise from 0 to 1; the split has no class labels.
+
     Examples
     --------
     >>> net = MLP((1, 2))
@@ -110,6 +133,18 @@ def line(
 
 def instability(error: np.ndarray) -> np.ndarray:
     """max E(alpha) - (E(0) + E(1)) / 2 along the last axis; at least |E(0) - E(1)| / 2.   Equation (L18)
+
+    Parameters
+    ----------
+    error : (..., A) along the line, both ends included
+
+    Returns
+    -------
+    (...,) in the unit of the error
+
+    References
+    ----------
+    Frankle et al. (2020).
 
     Examples
     --------
@@ -139,6 +174,10 @@ def forks(
     point : of ``rewind_point`` at step k
     weight_mask : of both copies, or None
     draws : which orders of the examples and which dropout masks; equal numbers give equal copies
+
+    Returns
+    -------
+    two states at step k, for ``numpynet.training.train``
 
     Examples
     --------
@@ -185,6 +224,14 @@ def analyse_stability(
     theta_0 : where the dense net starts; None draws it from the seed
     weight_mask : of the ticket, or of its control, put on at step k; None for the dense net
     alphas, draws : see ``line`` and ``forks``
+
+    Returns
+    -------
+    the stability: a line for each split, and both ends
+
+    References
+    ----------
+    Frankle et al. (2020).
 
     Examples
     --------

@@ -41,6 +41,10 @@ def watched(
         before, and at the last step; elsewhere its numbers are None. The early stop and its test accuracy are the same.
     on_step, until : see ``train``
 
+    Yields
+    ------
+    record : losses and accuracies of all replicates, see ``Record``
+
     Examples
     --------
     >>> from numpynet.lottery.experiment import Experiment, load_examples
@@ -76,6 +80,14 @@ def _look_at_test(state: TrainingState, record: Record, test: Split, *, everyone
 def live_units(weight_mask: Parameters) -> list[int]:
     """Return how many units of each hidden layer lie on a path from an input to an output.
 
+    Parameters
+    ----------
+    weight_mask : of one network
+
+    Returns
+    -------
+    a count for each hidden layer, from the input on
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -95,6 +107,10 @@ def summaries(
     ----------
     net, trained, examples : what was trained, how it ended, on what
     level, arm, draw : which training of the experiment it was
+
+    Returns
+    -------
+    a dict for each replicate; losses in nats, accuracies and densities in shares, stop_step in steps
 
     Examples
     --------

@@ -51,6 +51,15 @@ ABOUT = {
 def scaled(experiment: Experiment, scale: float) -> Experiment:
     """Return the experiment with ``scale`` times as many training steps; at least 20 evaluations are kept.
 
+    Parameters
+    ----------
+    experiment : the whole one
+    scale : share of its steps, in (0, 1]
+
+    Returns
+    -------
+    a copy with fewer steps
+
     Raises
     ------
     ValueError
@@ -69,6 +78,14 @@ def scaled(experiment: Experiment, scale: float) -> Experiment:
 
 def command_of(experiment: Experiment) -> str:
     """Return a command that runs this experiment: the preset that is nearest, and the options that differ from it.
+
+    Parameters
+    ----------
+    experiment : to be run
+
+    Returns
+    -------
+    one line for a shell
 
     Raises
     ------

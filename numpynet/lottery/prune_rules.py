@@ -43,6 +43,10 @@ def prune_rule(
     min_keep : weights that every layer keeps at least
     require_path : True raises ``DisconnectedError`` where otherwise a warning says that no path is left
 
+    Returns
+    -------
+    function: (theta_0, theta_T, mask) -> mask with fewer ones, replicate by replicate
+
     Raises
     ------
     TypeError, ValueError

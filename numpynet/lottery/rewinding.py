@@ -119,6 +119,14 @@ class RewindPoint(NamedTuple):
 def rewind_point(state: TrainingState) -> RewindPoint:
     """Keep the present of a training, to rewind to it later.
 
+    Parameters
+    ----------
+    state : of a training, at any step; it is not changed
+
+    Returns
+    -------
+    the point, which shares no memory with the state
+
     Examples
     --------
     >>> from numpynet.data import load_digits

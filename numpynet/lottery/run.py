@@ -221,6 +221,10 @@ class _Saving:
 def clear_leftovers(folder: Path) -> None:
     """Remove what a finished run no longer needs, and half-written files of processes that were killed.
 
+    Parameters
+    ----------
+    folder : of the run; it need not exist
+
     Examples
     --------
     >>> clear_leftovers(Path("no such folder"))

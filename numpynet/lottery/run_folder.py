@@ -48,6 +48,14 @@ WATCHED = tuple(f"{split}_{what}" for split in ("validation", "test") for what i
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder, so that a second process is refused; a process that is killed holds nothing any more.
 
+    Parameters
+    ----------
+    folder : of the run; it exists
+
+    Yields
+    ------
+    nothing, while the folder is held
+
     Raises
     ------
     StorageError
@@ -93,6 +101,16 @@ def _lock(file) -> None:
 def claim(folder: Path, experiment: Experiment, examples: Examples, environment: Mapping[str, str]) -> bool:
     """Make the folder that of this experiment, or check that it is; return whether there was a run in it already.
 
+    Parameters
+    ----------
+    folder : of the run
+    experiment, examples : what is to be run, and on what
+    environment : name -> version, for the reader alone
+
+    Returns
+    -------
+    True if there was a run, which is this one
+
     Raises
     ------
     StorageError
@@ -135,6 +153,14 @@ def claim(folder: Path, experiment: Experiment, examples: Examples, environment:
 def data_record(examples: Examples) -> dict[str, Any]:
     """What identifies the examples: names, sizes and digests.
 
+    Parameters
+    ----------
+    examples : of an experiment
+
+    Returns
+    -------
+    name -> text or number, as ``data.json`` holds it
+
     Examples
     --------
     >>> from numpynet.lottery.experiment import load_examples
@@ -149,6 +175,14 @@ def data_record(examples: Examples) -> dict[str, Any]:
 
 def read_experiment(folder: Path) -> Experiment:
     """Return the configuration of the run in a folder.
+
+    Parameters
+    ----------
+    folder : of the run
+
+    Returns
+    -------
+    the experiment
 
     Raises
     ------
@@ -178,6 +212,19 @@ def read_experiment(folder: Path) -> Experiment:
 
 def log(folder: Path, event: str, **facts: Any) -> None:
     """Add a line to the log: a JSON object with the time, the event, and what else there is to say.
+
+    Parameters
+    ----------
+    folder : of the run
+    event : a word
+    **facts : what else there is to say, as JSON can hold it
+
+    Raises
+    ------
+    OSError
+        The line cannot be written.
+    ValueError
+        A fact is NaN or infinite.
 
     Examples
     --------
@@ -212,6 +259,17 @@ def log(folder: Path, event: str, **facts: Any) -> None:
 def place(folder: Path, trial: int, level: int, arm: Arm) -> Path:
     """Return where the files of a training are.
 
+    Parameters
+    ----------
+    folder : of the run
+    trial : number of the replicate
+    level : number of rounds before it
+    arm : the ticket, or a control and which of its draws
+
+    Returns
+    -------
+    a folder; it need not exist
+
     Examples
     --------
     >>> place(Path("run"), 0, 3, Arm("reinit", 1)).as_posix()
@@ -225,6 +283,14 @@ def save_start(
     folder: Path, trial: int, seed: int, theta_0: Parameters, point: RewindPoint | None, replicate: int
 ) -> None:
     """Save the initial weights of a trial, and the point to rewind to if there is one.
+
+    Parameters
+    ----------
+    folder : of the run; the folder of the trial is made if need be
+    trial, seed : number of the trial, and its seed
+    theta_0 : initial parameters of a stack
+    point : where to rewind to, of the same stack, or None
+    replicate : which of the stack the trial is
 
     Examples
     --------
@@ -248,6 +314,15 @@ def save_start(
 
 def load_start(folder: Path, trial: int, layout: Layout) -> tuple[Parameters, RewindPoint | None]:
     """Return the initial weights of a trial, and the point to rewind to if there is one.
+
+    Parameters
+    ----------
+    folder, trial : see ``place``
+    layout : of the network
+
+    Returns
+    -------
+    theta_0, and the point or None; of one network
 
     Raises
     ------
@@ -291,6 +366,14 @@ def save_training(path: Path, summary: Mapping[str, Any], trained: Trained, repl
 def read_summary(path: Path) -> dict[str, Any] | None:
     """Return the summary of a training, or None if it is not done.
 
+    Parameters
+    ----------
+    path : of ``place``
+
+    Returns
+    -------
+    one dict of ``outcomes.summaries``, or None
+
     Examples
     --------
     >>> read_summary(Path("no such folder")) is None
@@ -302,6 +385,16 @@ def read_summary(path: Path) -> dict[str, Any] | None:
 
 def load_training(path: Path, layout: Layout) -> tuple[Parameters, Parameters, list[Record]]:
     """Return theta after the last step, the mask and the history of one trial, checked against its summary.
+
+    Parameters
+    ----------
+    path : of ``place``
+    layout : of the network
+
+    Returns
+    -------
+    theta, weight_mask : of one network
+    history : its records
 
     Raises
     ------
@@ -323,6 +416,11 @@ def load_training(path: Path, layout: Layout) -> tuple[Parameters, Parameters, l
 def save_mask(path: Path, weight_mask: Parameters) -> None:
     """Save a mask of one network with one bit for each weight; biases are never pruned and take no room.
 
+    Parameters
+    ----------
+    path : of the file
+    weight_mask : binary, without replicates
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -343,6 +441,15 @@ def save_mask(path: Path, weight_mask: Parameters) -> None:
 
 def load_mask(path: Path, layout: Layout) -> Parameters:
     """Return a mask that ``save_mask`` wrote, in float32.
+
+    Parameters
+    ----------
+    path : of the file
+    layout : of the network
+
+    Returns
+    -------
+    mask, 1 at biases
 
     Raises
     ------
@@ -392,6 +499,14 @@ def _curve(history: Sequence[Record], replicate: int) -> str:
 def read_curve(path: Path) -> list[Record]:
     """Return the history of one trial; every number is the one that was written, to the last bit.
 
+    Parameters
+    ----------
+    path : of ``curve.csv``
+
+    Returns
+    -------
+    a record for each line, with numbers in the place of lists
+
     Raises
     ------
     StorageError
@@ -427,6 +542,14 @@ def read_curve(path: Path) -> list[Record]:
 def stacked_history(histories: Sequence[Sequence[Record]]) -> list[Record]:
     """Put the histories of several trials side by side, as a stack of replicates records them.
 
+    Parameters
+    ----------
+    histories : one for each of R trials, equally long
+
+    Returns
+    -------
+    a history, with lists of R numbers
+
     Examples
     --------
     >>> one = [Record(0, 0.0, None, None, {"test": 2.0}, {"test": 0.1})]
@@ -448,6 +571,15 @@ def stacked_history(histories: Sequence[Sequence[Record]]) -> list[Record]:
 def finished(folder: Path, experiment: Experiment) -> list[dict[str, Any]]:
     """Return the summaries of all trainings that are done, in the order of trial, level and arm.
 
+    Parameters
+    ----------
+    folder : of the run
+    experiment : that it holds
+
+    Returns
+    -------
+    a dict for each training, see ``outcomes.summaries``, with "trial" and "seed" in front
+
     Examples
     --------
     >>> finished(Path("no such folder"), Experiment(replicates=1))
@@ -466,6 +598,15 @@ def finished(folder: Path, experiment: Experiment) -> list[dict[str, Any]]:
 def arms_of(experiment: Experiment, level: int) -> list[Arm]:
     """Return what is trained at a level.
 
+    Parameters
+    ----------
+    experiment : with its controls and draws
+    level : 0 is the dense net, which has no controls
+
+    Returns
+    -------
+    the arms, the ticket first
+
     Examples
     --------
     >>> [str(arm) for arm in arms_of(Experiment(controls=("reinit",), draws=2), 1)]
@@ -477,6 +618,15 @@ def arms_of(experiment: Experiment, level: int) -> list[Arm]:
 
 def write_results(folder: Path, experiment: Experiment) -> Path:
     """Write ``results.csv``, one row for each trial, level and arm, and return its path.
+
+    Parameters
+    ----------
+    folder : of the run; the file is replaced
+    experiment : that it holds
+
+    Returns
+    -------
+    the path
 
     Examples
     --------

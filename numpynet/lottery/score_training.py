@@ -67,6 +67,10 @@ def learn_scores(
     train_split, seed : as for ``numpynet.training.begin``; seeds of R replicates are learned in one stack
     on_step : called with the number of completed steps
 
+    Yields
+    ------
+    what is learned : at step 0, every ``evaluate_every`` steps (an epoch without it), and at the last step
+
     Raises
     ------
     TypeError, ValueError

@@ -34,6 +34,14 @@ class SupermaskCache(NamedTuple):
 def keep_probabilities(scores: Parameters) -> Parameters:
     """Return sigma(s) for every weight, and 1 at the biases, which are never left out.   Equation (P13)
 
+    Parameters
+    ----------
+    scores : of every weight, any real numbers
+
+    Returns
+    -------
+    in the form of the scores
+
     Examples
     --------
     >>> keep_probabilities(Parameters.zeros(Layout.of_sizes((1, 2)))).vector
@@ -51,6 +59,10 @@ def sample_supermask(scores: Parameters, uniform: np.ndarray) -> Parameters:
     scores : of every weight; those of biases are not used
     uniform : (..., P) numbers in [0, 1), drawn outside
 
+    Returns
+    -------
+    a binary mask, in the form of the scores
+
     Examples
     --------
     >>> sample_supermask(Parameters.zeros(Layout.of_sizes((1, 2))), np.array([0.4, 0.6, 0.9, 0.9], np.float32)).vector
@@ -62,6 +74,14 @@ def sample_supermask(scores: Parameters, uniform: np.ndarray) -> Parameters:
 
 def threshold_supermask(scores: Parameters) -> Parameters:
     """Return the mask of the weights that are more likely in than out, 1[s > 0].   Equation (P13)
+
+    Parameters
+    ----------
+    scores : of every weight
+
+    Returns
+    -------
+    a binary mask, in the form of the scores
 
     Examples
     --------
@@ -156,19 +176,61 @@ class Bernoulli:
     rescale: bool = False
 
     def start(self, rng: np.random.Generator, layout: Layout, *, dtype: Any = np.float32) -> Parameters:
-        """Return the scores to begin with: 0, a probability of 1/2; nothing is drawn."""
+        """Return the scores to begin with: 0, a probability of 1/2; nothing is drawn.
+
+        Parameters
+        ----------
+        rng : not used
+        layout : of the network
+        dtype : of the scores, that of the weights
+
+        Returns
+        -------
+        scores
+        """
         return Parameters.zeros(layout, dtype=dtype)
 
     def draw(self, rng: np.random.Generator, layout: Layout) -> np.ndarray | None:
-        """Return what one step needs of randomness: P uniform numbers."""
+        """Return what one step needs of randomness: P uniform numbers.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        layout : of the network
+
+        Returns
+        -------
+        (P,) float32 in [0, 1)
+        """
         return check_rng(rng).random(layout.size, dtype=np.float32)
 
     def mask(self, scores: Parameters, uniform: np.ndarray) -> Parameters:
-        """Return the mask of a step."""
+        """Return the mask of a step.
+
+        Parameters
+        ----------
+        scores : of every weight
+        uniform : of ``draw``
+
+        Returns
+        -------
+        of ``sample_supermask``
+        """
         return sample_supermask(scores, uniform)
 
     def backward(self, G: Parameters, scores: Parameters, cache: SupermaskCache) -> Parameters:
-        """Return the gradient of the scores."""
+        """Return the gradient of the scores.
+
+        Parameters
+        ----------
+        G : dL/dtheta_effective
+        scores : those of the mask
+        cache : of ``supermask_forward``
+
+        Returns
+        -------
+        of ``supermask_backward``
+        """
         return supermask_backward(G, scores, cache)
 
 

@@ -109,6 +109,10 @@ class Ticket:
         seed : of order and dropout masks. That of the origin repeats the training of the hunt; a list of seeds trains the
             ticket so many times, in one stack
 
+        Returns
+        -------
+        a state at ``step``, for ``numpynet.training.train``
+
         Examples
         --------
         >>> from numpynet.data import load_digits
@@ -143,6 +147,11 @@ class Ticket:
 
 def save_ticket(path: str | os.PathLike, ticket: Ticket) -> None:
     """Write a ticket to one file, whole or not at all; the mask takes one bit for each weight.
+
+    Parameters
+    ----------
+    path : of the file, which is replaced
+    ticket : to save
 
     Raises
     ------
@@ -192,6 +201,10 @@ def load_ticket(path: str | os.PathLike, net: MLP | None = None) -> Ticket:
     ----------
     path : the file
     net : the network it must be of, or None for any
+
+    Returns
+    -------
+    the ticket
 
     Raises
     ------
@@ -245,6 +258,10 @@ def verify_ticket(ticket: Ticket) -> list[Finding]:
 
     That it is a mask of this network, with finite weights, was settled when it was made. Here its origin is held against
     it, and what would keep it from learning is looked for.
+
+    Parameters
+    ----------
+    ticket : as it was made or loaded
 
     Returns
     -------
