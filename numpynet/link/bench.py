@@ -50,7 +50,16 @@ class Bench(NamedTuple):
     folder: Path | None = None  # where finished trainings are kept
 
     def net(self, keep_prob: float = 1.0) -> MLP:
-        """Return the net, with dropout on its hidden layers."""
+        """Return the net, with dropout on its hidden layers.
+
+        Parameters
+        ----------
+        keep_prob : of the hidden layers; the inputs always stay
+
+        Returns
+        -------
+        the net, a fresh one
+        """
         return MLP((self.data.train.x.shape[1], *self.hidden, self.data.n_classes), keep_prob=keep_prob)
 
     def plan(self) -> TrainingPlan:
@@ -65,7 +74,16 @@ class Bench(NamedTuple):
         )
 
     def settings(self, seeds: Sequence[int]) -> dict[str, object]:
-        """Return what a report has to say about it."""
+        """Return what a report has to say about it.
+
+        Parameters
+        ----------
+        seeds : of the replicates
+
+        Returns
+        -------
+        name -> text
+        """
         data = self.data
         return {
             "data": f"{data.name}: {len(data.train.x)} training, {len(self.validation.x)} validation and {len(data.test.x)} "
@@ -91,6 +109,16 @@ class Fit(NamedTuple):
 def bench_of(data: Dataset, *, folder: Path | None = None, **changes) -> Bench:
     """Set an eighth of the training examples apart for validation, always the same ones.
 
+    Parameters
+    ----------
+    data : a data set with its test part
+    folder : where finished trainings are kept; None keeps none
+    **changes : other fields of ``Bench``, such as ``steps``
+
+    Returns
+    -------
+    the bench
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -115,6 +143,10 @@ def fit(bench: Bench, state: TrainingState, steps: Steps, name: str) -> Fit:
     steps : to count on
     name : a word for the file and the progress line
 
+    Returns
+    -------
+    the trained stack; accuracies in shares
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -134,6 +166,15 @@ def fit(bench: Bench, state: TrainingState, steps: Steps, name: str) -> Fit:
 
 def training_settings(bench: Bench, state: TrainingState) -> dict[str, object]:
     """Return everything that the result of a training depends on.
+
+    Parameters
+    ----------
+    bench : with the examples
+    state : of ``begin``, before its first step
+
+    Returns
+    -------
+    name -> text, number or record, as JSON can hold it
 
     Examples
     --------
@@ -204,6 +245,17 @@ def ladder(bench: Bench, seeds: Sequence[int], keep_prob: float, steps: Steps) -
 
     Per round 36 % of the surviving weights go, 19 % in the output layer: two rounds of Frankle and Carbin (2019) in one.
 
+    Parameters
+    ----------
+    bench : with the examples, and the number of rounds
+    seeds : one for each of R replicates
+    keep_prob : of the hidden layers, 1 for no dropout
+    steps : to count on
+
+    Returns
+    -------
+    rounds + 1 rungs, the dense net first
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -228,6 +280,18 @@ def ladder(bench: Bench, seeds: Sequence[int], keep_prob: float, steps: Steps) -
 
 def dense_fit(bench: Bench, seeds: Sequence[int], keep_prob: float, steps: Steps, *, draw: int = 0) -> Fit:
     """Train the whole net, as level 0 of a ladder does (and with it, if it has been done).
+
+    Parameters
+    ----------
+    bench : with the examples
+    seeds : one for each of R replicates
+    keep_prob : of the hidden layers, 1 for no dropout
+    steps : to count on
+    draw : which order of the examples; 0 is that of the ladder
+
+    Returns
+    -------
+    the trained stack
 
     Examples
     --------

@@ -59,6 +59,14 @@ class Costs(NamedTuple):
 def subnetwork_cost(net: MLP) -> float:
     """Return the expected share of multiplications of a subnetwork: a weight counts if the units at both ends stay.
 
+    Parameters
+    ----------
+    net : with keep probabilities
+
+    Returns
+    -------
+    share of the weights, in (0, 1]; biases are not counted
+
     Examples
     --------
     >>> subnetwork_cost(MLP((40, 100, 100, 10), keep_prob=0.8))                # (0.8 4000 + 0.64 10000 + 0.8 1000) / 15000
@@ -71,6 +79,18 @@ def subnetwork_cost(net: MLP) -> float:
 
 def average(bench: Bench, seeds: Sequence[int], net: MLP, theta: Parameters, counts: Sequence[int]) -> Averages:
     """Use a dropout net in three ways; every subnetwork is one unit mask for all examples.   Equation (D15)
+
+    Parameters
+    ----------
+    bench : with the test examples
+    seeds : of the unit masks, one for each of R replicates
+    net : with dropout
+    theta : its trained parameters, R replicates
+    counts : numbers T of subnetworks to average
+
+    Returns
+    -------
+    the accuracies, in shares
 
     Examples
     --------
@@ -109,6 +129,17 @@ def average(bench: Bench, seeds: Sequence[int], net: MLP, theta: Parameters, cou
 def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, counts: Sequence[int] = COUNTS) -> Costs:
     """Train the dropout nets, find the tickets, and use them.
 
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+    counts : numbers T of subnetworks to average, rising
+
+    Returns
+    -------
+    the costs, with accuracies in shares
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -128,6 +159,15 @@ def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, counts: Sequenc
 def ticket_within(rungs: Sequence[Rung], cost: float) -> int:
     """Return the number of the densest rung that costs no more, or the sparsest there is.
 
+    Parameters
+    ----------
+    rungs : of ``ladder``, densest first
+    cost : share of the dense net's multiplications
+
+    Returns
+    -------
+    its place in the list
+
     Examples
     --------
     >>> ticket_within([Rung(1.0, None, None), Rung(0.65, None, None), Rung(0.4, None, None)], 0.69)
@@ -138,6 +178,16 @@ def ticket_within(rungs: Sequence[Rung], cost: float) -> int:
 
 def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS) -> Report:
     """Run ``measure``, and compare what costs the same.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    counts : numbers T of subnetworks to average, rising
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------

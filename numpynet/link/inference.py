@@ -65,6 +65,10 @@ def answers(
     density : (R,) share of weights that are kept
     counts : T, rising
 
+    Returns
+    -------
+    accuracies in shares
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -96,6 +100,23 @@ def supermask_answers(
     bench: Bench, seeds: Sequence[int], name: str, theta: Parameters, counts: Sequence[int], steps: Steps
 ) -> Answers:
     """Learn scores on frozen weights, and use them.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : of scores and masks, one for each of R replicates
+    name : of the start, for table and progress line
+    theta : the frozen weights, R replicates
+    counts : T, rising
+    steps : to count on
+
+    Returns
+    -------
+    accuracies in shares
+
+    References
+    ----------
+    Zhou et al. (2019), for learned masks and their "sampled" use.
 
     Examples
     --------
@@ -143,6 +164,17 @@ def dropout_answers(bench: Bench, seeds: Sequence[int], counts: Sequence[int], s
 
     The likeliest mask keeps every unit; outputs are divided by keep_prob under it, as under every other mask.
 
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    counts : T, rising
+    steps : to count on
+
+    Returns
+    -------
+    accuracies in shares
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -171,6 +203,17 @@ def dropout_answers(bench: Bench, seeds: Sequence[int], counts: Sequence[int], s
 def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, counts: Sequence[int] = COUNTS) -> list[Answers]:
     """Learn both supermasks, train the dropout net, and use all of them.
 
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+    counts : T, rising
+
+    Returns
+    -------
+    three nets: two supermasks, then dropout
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -191,6 +234,16 @@ def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, counts: Sequenc
 
 def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS) -> Report:
     """Run ``measure``, and compare the four ways, net by net.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    counts : T, rising
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------

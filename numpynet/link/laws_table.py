@@ -28,6 +28,14 @@ HEADER = (
 def laws(keep_prob: float = 0.8) -> dict[str, MaskLaw]:
     """Return the corners of the one law, on a layer of 3 inputs and 2 units.   Equation (M6)
 
+    Parameters
+    ----------
+    keep_prob : q of dropout and DropConnect; targeted dropout drops a candidate with probability 1 - q
+
+    Returns
+    -------
+    name of the method -> law
+
     Examples
     --------
     >>> list(laws())[:2]
@@ -50,6 +58,14 @@ def laws_table(keep_prob: float = 0.8) -> list[tuple[str, ...]]:
     """Return the rows: what the law says, and how far the list of all masks, run through the layer, is from it.
 
     Equations (M6), (M21). The worst error is that of means, variances and covariances.
+
+    Parameters
+    ----------
+    keep_prob : see ``laws``
+
+    Returns
+    -------
+    rows of text under ``HEADER``
 
     Examples
     --------

@@ -50,6 +50,17 @@ class Masks(NamedTuple):
 def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, how: Slide = Slide()) -> Masks:  # noqa: B008  frozen
     """Find the ticket, slide, and train every mask from theta_0.
 
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+    how : the slide
+
+    Returns
+    -------
+    the masks, with accuracies in shares
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -90,6 +101,16 @@ def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, how: Slide = Sl
 
 def report(bench: Bench, seeds: Sequence[int], *, how: Slide = Slide()) -> Report:  # noqa: B008  frozen
     """Run ``measure``, and hold the learned mask against the ticket.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    how : the slide
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------

@@ -67,6 +67,15 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
     ``laws`` prints the one law and its corners, ``statement`` writes the statement of results of all experiments that have
     been run into a folder; everything else is ``run_collection``'s.
 
+    Parameters
+    ----------
+    options : of the command line
+    say : prints
+
+    Returns
+    -------
+    0; what goes wrong is raised
+
     Examples
     --------
     >>> run_link(Namespace(name="laws"), say=lambda text: print(text.split()[0]))
@@ -108,6 +117,16 @@ def collection() -> Collection:
 def setup_of(data, *, quick: bool, folder: Path | None = None) -> Bench:
     """Return how nets are trained on a data set; finished trainings are kept in the folder.
 
+    Parameters
+    ----------
+    data : a data set of ``SETUPS``
+    quick : whether to train and prune little, to see whether it runs
+    folder : of the run, or None to keep nothing
+
+    Returns
+    -------
+    the bench
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -121,6 +140,12 @@ def setup_of(data, *, quick: bool, folder: Path | None = None) -> Bench:
 
 def prepare(bench: Bench, seeds: Sequence[int], where: Mapping[str, Any]) -> None:
     """Find the tickets that most experiments need, before these are run at once; they are kept in the folder.
+
+    Parameters
+    ----------
+    bench : of ``setup_of``
+    seeds : one for each of R replicates
+    where : ``workers`` or ``scheduler``, see ``numpynet.experiments.setup.measure_each``
 
     Examples
     --------

@@ -44,6 +44,19 @@ class Overlaps(NamedTuple):
 def iou(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
     """Return the intersection over union of two masks, over the last two axes.   Equations (M1), (L20)
 
+    Parameters
+    ----------
+    mask_1, mask_2 : (..., d_in, d_out) binary
+
+    Returns
+    -------
+    (...,) in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        Two masks that are compared are both empty.
+
     Examples
     --------
     >>> float(iou(np.array([[1.0, 1.0, 0.0]]), np.array([[0.0, 1.0, 1.0]])))
@@ -57,6 +70,16 @@ def iou(mask_1: np.ndarray, mask_2: np.ndarray) -> np.ndarray:
 
 def measure(bench: Bench, seeds: Sequence[int], steps: Steps) -> Overlaps:
     """Find the masks, and compare them.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+
+    Returns
+    -------
+    the overlaps, as shares
 
     Examples
     --------
@@ -89,6 +112,15 @@ def measure(bench: Bench, seeds: Sequence[int], steps: Steps) -> Overlaps:
 
 def report(bench: Bench, seeds: Sequence[int]) -> Report:
     """Run ``measure``, and hold it against chance and against another order of the examples.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------

@@ -43,6 +43,15 @@ class Pruned(NamedTuple):
 def cut(bench: Bench, theta: Parameters) -> np.ndarray:
     """Return the accuracy after one cut at each of the rates, (len(RATES), R); half the rate in the output layer.
 
+    Parameters
+    ----------
+    bench : with the test examples
+    theta : trained parameters, R replicates; they are not changed
+
+    Returns
+    -------
+    (len(RATES), R) shares of right answers
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -64,6 +73,17 @@ def measure(
     bench: Bench, seeds: Sequence[int], steps: Steps, *, targeted: Sequence[tuple[float, float]] = TARGETED
 ) -> list[Pruned]:
     """Train every kind, and cut.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+    targeted : (share of the weights that may drop, probability with which each does), a training for each
+
+    Returns
+    -------
+    the nets: no dropout, dropout, then targeted dropout
 
     Examples
     --------
@@ -88,6 +108,16 @@ def measure(
 
 def report(bench: Bench, seeds: Sequence[int], *, targeted: Sequence[tuple[float, float]] = TARGETED) -> Report:
     """Run ``measure``, and compare with the net that was trained without noise, pair by pair.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    targeted : see ``measure``
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------

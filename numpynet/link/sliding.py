@@ -46,6 +46,14 @@ class Slide(NamedTuple):
     def progress(self, share: float) -> float:
         """Return how far the slide is, 0 to 1, at a share of the training.
 
+        Parameters
+        ----------
+        share : of the steps that are done, in [0, 1]
+
+        Returns
+        -------
+        0 while it is warm, 1 once it is frozen, a straight line between
+
         Examples
         --------
         >>> [round(Slide().progress(t), 2) for t in (0.0, 0.1, 0.4, 0.7, 1.0)]
@@ -56,6 +64,14 @@ class Slide(NamedTuple):
     def temperature(self, share: float) -> float:
         """Return tau, which falls geometrically.
 
+        Parameters
+        ----------
+        share : of the steps that are done, in [0, 1]
+
+        Returns
+        -------
+        tau, from ``hot`` to ``cold``
+
         Examples
         --------
         >>> round(Slide(hot=1, cold=0.01).temperature(0.4), 6)
@@ -65,6 +81,15 @@ class Slide(NamedTuple):
 
     def density(self, share: float, target: float) -> float:
         """Return the density of a layer, which falls geometrically from ``start`` to its target.
+
+        Parameters
+        ----------
+        share : of the steps that are done, in [0, 1]
+        target : density at the end
+
+        Returns
+        -------
+        mean of Q
 
         Examples
         --------
@@ -90,6 +115,15 @@ def keep_probabilities(scores: np.ndarray, density: float, temperature: float) -
     scores : (..., d_in, d_out)
     density : mean of Q, in (0, 1)
     temperature : tau > 0
+
+    Returns
+    -------
+    (..., d_in, d_out) float64 in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        The density is not between 0 and 1, or the temperature not above 0.
 
     Examples
     --------
@@ -135,6 +169,10 @@ def slide(
         those of any other training with these seeds
     how : the slide
     on_step : called with the number of completed steps
+
+    Returns
+    -------
+    where it has ended, a replicate for each seed
 
     Raises
     ------

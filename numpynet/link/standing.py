@@ -54,6 +54,15 @@ def kept_units(sizes: Sequence[int], density: float) -> tuple[int, ...]:
 
     Every hidden layer keeps the same share of its units, rounded; the inputs all stay.
 
+    Parameters
+    ----------
+    sizes : of the network, from the inputs to the outputs
+    density : share of the weights
+
+    Returns
+    -------
+    a number >= 1 for each hidden layer
+
     Examples
     --------
     >>> kept_units((40, 100, 100, 10), 0.28)
@@ -67,6 +76,15 @@ def kept_units(sizes: Sequence[int], density: float) -> tuple[int, ...]:
 def unit_density(sizes: Sequence[int], units: Sequence[int]) -> float:
     """Return the share of weights between units that are kept.
 
+    Parameters
+    ----------
+    sizes : of the network, from the inputs to the outputs
+    units : kept in each hidden layer
+
+    Returns
+    -------
+    a share in [0, 1]
+
     Examples
     --------
     >>> unit_density((40, 100, 100, 10), (50, 50))                                   # (2000 + 2500 + 500) / 15000
@@ -78,6 +96,15 @@ def unit_density(sizes: Sequence[int], units: Sequence[int]) -> float:
 
 def random_weight_mask(rng: np.random.Generator, weight_mask: Parameters) -> Parameters:
     """Draw a mask with as many ones in each layer as one has: DropConnect, given the counts.   Equation (M14)
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    weight_mask : of one network; it is not changed
+
+    Returns
+    -------
+    a mask, 1 at biases
 
     Examples
     --------
@@ -93,6 +120,17 @@ def random_weight_mask(rng: np.random.Generator, weight_mask: Parameters) -> Par
 
 def random_unit_mask(rng: np.random.Generator, layout: Layout, units: Sequence[int], dtype) -> Parameters:
     """Draw a dropout subnetwork with so many units in each hidden layer, as a mask of weights.   Equation (M2)
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    layout : of the network
+    units : kept in each hidden layer
+    dtype : of the mask
+
+    Returns
+    -------
+    a mask of one network, 0 at the biases of units that are dropped
 
     Examples
     --------
@@ -112,6 +150,17 @@ def random_unit_mask(rng: np.random.Generator, layout: Layout, units: Sequence[i
 
 def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, n_masks: int = N_MASKS) -> Standing:
     """Find the tickets, and lay all masks on both sets of weights.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+    n_masks : S, random masks of each kind
+
+    Returns
+    -------
+    accuracies in shares
 
     Examples
     --------
@@ -162,6 +211,16 @@ def measure(bench: Bench, seeds: Sequence[int], steps: Steps, *, n_masks: int = 
 
 def report(bench: Bench, seeds: Sequence[int], *, n_masks: int = N_MASKS) -> Report:
     """Run ``measure``, and say how many random masks reach the ticket.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    n_masks : S, random masks of each kind
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------

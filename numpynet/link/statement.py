@@ -41,6 +41,15 @@ The laws behind it are exact and need no experiment: see `numpynet link laws`, a
 def collect(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Read the results of all experiments, name by name.
 
+    Parameters
+    ----------
+    folder : of the runs, with a folder for each experiment
+    names : of the experiments
+
+    Returns
+    -------
+    name -> what ``read_results`` gives
+
     Raises
     ------
     StorageError
@@ -62,6 +71,10 @@ def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBER
     results : name of the experiment -> what ``read_results`` gives
     numbers : where each file of results is, seen from the page
 
+    Returns
+    -------
+    the text of the page
+
     Examples
     --------
     >>> finding, claim = Finding("gain", "a - b", [0.1, 0.1, 0.2]), Claim("gain", "Somebody", "a is better", "above")
@@ -79,6 +92,14 @@ def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBER
 def statement_page(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the same as one HTML page.
 
+    Parameters
+    ----------
+    results : see ``statement``
+
+    Returns
+    -------
+    the text of the page
+
     Examples
     --------
     >>> statement_page({}).startswith("<!doctype html>")
@@ -95,6 +116,15 @@ def statement_page(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def write_statement(folder: Path, names: Sequence[str]) -> Path:
     """Write the statement into the folder of the experiments, as Markdown and as HTML, and return the path of the first.
+
+    Parameters
+    ----------
+    folder : of the runs; the pages are put there
+    names : of the experiments
+
+    Returns
+    -------
+    path of the Markdown page
 
     Raises
     ------
@@ -116,6 +146,16 @@ def write_statement(folder: Path, names: Sequence[str]) -> Path:
 
 def write_docs(folder: Path, names: Sequence[str], docs: Path) -> Path:
     """Write the page and the numbers of the site: ``docs/link_results.md`` and ``docs/results/link-NAME.json``.
+
+    Parameters
+    ----------
+    folder : of the runs
+    names : of the experiments
+    docs : folder of the site's sources
+
+    Returns
+    -------
+    path of the page
 
     Raises
     ------

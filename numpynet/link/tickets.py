@@ -36,6 +36,16 @@ class Ladders(NamedTuple):
 def climb(bench: Bench, seeds: Sequence[int], steps: Steps) -> Ladders:
     """Find tickets without and with dropout.
 
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+    steps : to count on
+
+    Returns
+    -------
+    both ladders
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -49,6 +59,15 @@ def climb(bench: Bench, seeds: Sequence[int], steps: Steps) -> Ladders:
 
 def report(bench: Bench, seeds: Sequence[int]) -> Report:
     """Run ``climb``, and compare pair by pair.
+
+    Parameters
+    ----------
+    bench : how nets are trained and measured
+    seeds : one for each of R replicates
+
+    Returns
+    -------
+    tables, figure and findings, for ``publish``
 
     Examples
     --------
