@@ -52,12 +52,17 @@ def droppable_units(net: MLP) -> int:
     -------
     n : an integer
 
+    Raises
+    ------
+    ValueError
+        The net has layer rules with noise, which are not in its keep_prob.
+
     Examples
     --------
     >>> droppable_units(MLP((784, 500, 10), keep_prob=0.8))
     500
     """
-    return sum(d for d, q in zip(net.sizes, net.keep_probs) if q is not None and q < 1)
+    return sum(d for d, q in zip(net.sizes, _keep_probs(net)) if q is not None and q < 1)
 
 
 def list_subnetworks(net: MLP, *, axes: int = 0, dtype: np.typing.DTypeLike = np.float64) -> Subnetworks:
@@ -211,7 +216,7 @@ def standard_to_inverted(net: MLP, theta: Parameters) -> Parameters:
     array([10., 20., 24., 40.])
     """
     converted = theta.copy()
-    for name, q in zip(net.layout.weight_names, net.keep_probs):
+    for name, q in zip(net.layout.weight_names, _keep_probs(net)):
         converted[name] *= 1.0 if q is None else q
     return converted
 
@@ -235,7 +240,7 @@ def inverted_to_standard(net: MLP, theta: Parameters) -> Parameters:
     array([10., 20., 30., 40.])
     """
     converted = theta.copy()
-    for name, q in zip(net.layout.weight_names, net.keep_probs):
+    for name, q in zip(net.layout.weight_names, _keep_probs(net)):
         converted[name] /= 1.0 if q is None else q
     return converted
 
@@ -258,7 +263,7 @@ def without_scale(net: MLP) -> MLP:
     >>> without_scale(MLP((4, 3, 2), keep_prob=0.8)).keep_probs
     (None, 1.0)
     """
-    return replace(net, keep_prob=tuple(None if q is None else 1.0 for q in net.keep_probs))
+    return replace(net, keep_prob=tuple(None if q is None else 1.0 for q in _keep_probs(net)), rules=None)
 
 
 # ---- Monte Carlo -----------------------------------------------------------------------------------------------------
@@ -330,12 +335,23 @@ def monte_carlo(
 # ---- parts -----------------------------------------------------------------------------------------------------------
 
 
+def _keep_probs(net: MLP) -> tuple[float | None, ...]:
+    """Return the keep probability at the input of each layer, or raise if the noise of the net is not told by them."""
+    noisy = [rule.name for rule in net.layer_rules if rule.sample is not None]
+    if net.rules is not None and noisy:
+        raise ValueError(
+            f"net has rules with noise ({', '.join(noisy)}), but its subnetworks and its scale are known for unit dropout "
+            "alone, given as keep_prob: MLP(sizes, keep_prob=...). monte_carlo draws from any rules"
+        )
+    return net.keep_probs
+
+
 def _subnetworks(net: MLP, start: int, stop: int, axes: int, dtype: np.typing.DTypeLike) -> Subnetworks:
     """Return subnetworks start ... stop - 1: bit k of a number says whether unit k stays."""
     numbers = np.arange(start, stop)[:, None]
     masks: list[np.ndarray | None] = []
     probability, first = np.ones(stop - start), 0
-    for d, q in zip(net.sizes, net.keep_probs):
+    for d, q in zip(net.sizes, _keep_probs(net)):
         if q is None or q == 1:
             masks.append(None)
             continue

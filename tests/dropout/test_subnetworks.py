@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from numpynet import subnetworks
+from numpynet import layer_rules, subnetworks
 from numpynet.equations.activations import tanh
 from numpynet.equations.ensemble import (
     arithmetic_mean,
@@ -30,6 +30,7 @@ from numpynet.subnetworks import (
     list_subnetworks,
     monte_carlo,
     standard_to_inverted,
+    without_scale,
 )
 from tests.checks import assert_close
 from tests.dropout.nets import random_net
@@ -219,6 +220,37 @@ def test_wrong_arguments() -> None:
     ):
         with pytest.raises(ValueError, match="weight_mask must hold only 0 and 1"):
             run()
+
+
+NOISY = {
+    "unit": (None, layer_rules.unit_dropout(0.8)),
+    "unit, shared": (None, layer_rules.unit_dropout(0.8, shared=True)),
+    "dropconnect": (layer_rules.dropconnect(0.8), None),
+    "gaussian": (None, layer_rules.gaussian_dropout(0.8)),
+    "standout": (layer_rules.standout(), None),
+}
+
+
+@pytest.mark.parametrize("rules", NOISY.values(), ids=NOISY)
+def test_a_net_whose_noise_stands_in_rules_is_not_taken_for_one_without_dropout(rules: tuple) -> None:
+    """It was: one subnetwork of probability 1, and a scale of 1."""
+    net = MLP((3, 4, 2), rules=rules)
+    theta, x = net.init(np.random.default_rng(0)), np.ones((5, 3), np.float32)
+    for ask in (
+        lambda: droppable_units(net),
+        lambda: list_subnetworks(net),
+        lambda: every_subnetwork(net, theta, x),
+        lambda: evaluate_standard(net, theta, x),
+        lambda: standard_to_inverted(net, theta),
+        lambda: inverted_to_standard(net, theta),
+        lambda: without_scale(net),
+    ):
+        with pytest.raises(ValueError, match=r"net has rules with noise \(\w+\(.*given as keep_prob"):
+            ask()
+    assert monte_carlo(net, theta, x, np.random.default_rng(0), 3).shape == (3, 5, 2)
+    plain = MLP((3, 4, 2), rules=(None, None))
+    assert every_subnetwork(plain, theta, x)[0].shape == (1, 5, 2)
+    assert without_scale(plain).keep_probs == (None, None)
 
 
 def test_wrong_stacks() -> None:
