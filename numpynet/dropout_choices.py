@@ -121,6 +121,10 @@ def _check_r_drop(options: Namespace, kind: str) -> None:
             f"--r-drop compares two passes with masks of their own, but with {same} both would have the same: "
             "it would have no effect"
         )
+    if kind == "targeted-units" and options.drop_prob == 1:
+        raise ValueError(
+            "--r-drop would have no effect: --drop-prob is 1, so both passes would be without the same units"
+        )
     keep_probs = options.keep_prob if isinstance(options.keep_prob, tuple) else (options.keep_prob,)
     if kind in WITH_KEEP_PROB and all(q == 1 for q in keep_probs):
         raise ValueError("--r-drop would have no effect: --keep-prob is 1, so both passes would be the same")
@@ -162,6 +166,39 @@ def check_memory(options: Namespace, sizes: Sequence[int], keep_probs: Sequence[
         )
 
 
+def check_candidates(options: Namespace, sizes: Sequence[int]) -> None:
+    """Raise if targeted dropout would have no candidate in any layer, because floor(share n) is 0.   Equation (D22)
+
+    Examples
+    --------
+    >>> check_candidates(Namespace(dropout="targeted-weights", target_share=0.01), (64, 30, 10))
+    Traceback (most recent call last):
+    ...
+    ValueError: --target-share is 0.01: of at most 64 weights of a unit that is no whole one, so nothing would ever be dropped
+    """
+    kind = kind_of(options)
+    if kind not in TARGETED:
+        return
+    units = kind == "targeted-units"
+    share, most = share_of(options), max(sizes[1:-1] if units else sizes[:-1], default=0)
+    if most and math.floor(share * most) == 0:
+        what = "units of a layer" if units else "weights of a unit"
+        raise ValueError(
+            f"--target-share is {share:g}: of at most {most} {what} that is no whole one, so nothing would ever be dropped"
+        )
+
+
+def share_of(options: Namespace) -> float:
+    """Return the share of the candidates of targeted dropout.
+
+    Examples
+    --------
+    >>> share_of(Namespace(target_share=None))
+    0.75
+    """
+    return 0.75 if options.target_share is None else options.target_share
+
+
 def rules_of(options: Namespace, keep_probs: Sequence[float | None]) -> list[LayerRule | None] | None:
     """Return the rule of each layer, or None for unit dropout with masks of every example's own, which needs none.
 
@@ -192,7 +229,7 @@ def rules_of(options: Namespace, keep_probs: Sequence[float | None]) -> list[Lay
         beta = 0.0 if options.standout_beta is None else options.standout_beta
         return [layer_rules.standout(alpha, beta)] * (n_layers - 1) + [None]
     if kind in TARGETED:
-        share = 0.75 if options.target_share is None else options.target_share
+        share = share_of(options)
         drop_prob = 0.66 if options.drop_prob is None else options.drop_prob
         if kind == "targeted-weights":
             return [layer_rules.targeted_weight_dropout(share, drop_prob)] * n_layers

@@ -85,6 +85,7 @@ def network_of(options: Namespace, sizes: tuple[int, ...]) -> MLP:
         raise ValueError(f"--keep-prob {keep_prob:g} is for the hidden layers, but this network has none")
     net = MLP(sizes, activation=activation, keep_prob=keep_prob)
     dropout_choices.check_memory(options, sizes, net.keep_probs)
+    dropout_choices.check_candidates(options, sizes)
     rules = dropout_choices.rules_of(options, net.keep_probs)
     return net if rules is None else MLP(sizes, activation=activation, rules=rules)
 
