@@ -21,9 +21,10 @@ from tests.strategies import keep_probs, seeds
 
 
 @pytest.mark.equation("D15")
+@pytest.mark.parametrize("T", [20_000, pytest.param(200_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shared", [False, True], ids=["own masks", "shared masks"])
-def test_monte_carlo_converges_to_the_arithmetic_mean_and_not_to_weight_scaling(shared: bool) -> None:
-    T, rng = 20_000, np.random.default_rng(7)
+def test_monte_carlo_converges_to_the_arithmetic_mean_and_not_to_weight_scaling(shared: bool, T: int) -> None:
+    rng = np.random.default_rng(7)
     net, theta = random_net(rng, (4, 6, 5, 3), (0.8, 0.3, 0.6), relu)
     x = rng.normal(size=(2, 4))
     logits, probability = every_subnetwork(net, theta, x)
