@@ -23,7 +23,7 @@ from numpynet.equations import gaussian_dropout as gaussian
 from numpynet.equations import standout as gated
 from numpynet.equations import targeted_dropout as targeted
 from numpynet.equations import variational_dropout as variational
-from numpynet.equations.checks import check_keep_prob
+from numpynet.equations.checks import check_finite, check_finite_number, check_one_keep_prob
 from numpynet.equations.dropout import dropconnect_backward, dropconnect_forward
 from numpynet.equations.linear import LinearCache, linear_backward, linear_forward
 from numpynet.equations.masks import sample_mask
@@ -74,7 +74,7 @@ def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
     >>> rule.sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 3)
     """
-    q = check_keep_prob(keep_prob)
+    q = check_one_keep_prob(keep_prob)
     sample = partial(_sample_units, keep_prob=q, shared=shared)
     name = f"unit_dropout({q}, shared=True)" if shared else f"unit_dropout({q})"
     return LayerRule(name, sample, partial(_linear, keep_prob=q), linear_backward, binary=True, mask_in_product=True)
@@ -97,7 +97,7 @@ def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
     >>> dropconnect(0.8).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 3, 2)
     """
-    q = check_keep_prob(keep_prob)
+    q = check_one_keep_prob(keep_prob)
     sample = partial(_sample_connections, keep_prob=q, shared=shared)
     forward = partial(_dropconnect, keep_prob=q)
     return LayerRule(f"dropconnect({q}, shared={shared})", sample, forward, _dropconnect_backward, binary=True)
@@ -119,7 +119,7 @@ def gaussian_dropout(keep_prob: float) -> LayerRule:
     >>> gaussian_dropout(0.8).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 3)
     """
-    q = check_keep_prob(keep_prob)
+    q = check_one_keep_prob(keep_prob)
     sample = partial(_sample_gaussian, keep_prob=q)
     return LayerRule(
         f"gaussian_dropout({q})", sample, gaussian.gaussian_dropout_forward, gaussian.gaussian_dropout_backward
@@ -143,6 +143,10 @@ def variational_dropout(log_alpha: float | np.ndarray) -> LayerRule:
     >>> variational_dropout(-1.0).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 2)
     """
+    if isinstance(log_alpha, np.ndarray):
+        check_finite(log_alpha, "log_alpha")
+    else:
+        log_alpha = check_finite_number(log_alpha, "log_alpha")
     forward = partial(variational.variational_dropout_forward, log_alpha=log_alpha)
     name = f"variational_dropout({np.asarray(log_alpha).tolist()})"
     return LayerRule(name, _sample_normal, forward, variational.variational_dropout_backward)
@@ -164,7 +168,7 @@ def alpha_dropout(keep_prob: float) -> LayerRule:
     >>> alpha_dropout(0.9).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
     (5, 3)
     """
-    q = check_keep_prob(keep_prob)
+    q = check_one_keep_prob(keep_prob)
     sample = partial(_sample_units, keep_prob=q)
     forward = partial(alpha.alpha_dropout_forward, keep_prob=q)
     return LayerRule(f"alpha_dropout({q})", sample, forward, alpha.alpha_dropout_backward, binary=True)
@@ -241,6 +245,7 @@ def standout(alpha: float = 1.0, beta: float = 0.0) -> LayerRule:
     (5, 2)
     """
     sample = _sample_for_outputs
+    alpha, beta = check_finite_number(alpha, "alpha"), check_finite_number(beta, "beta")
     forward = partial(gated.standout_forward, alpha=alpha, beta=beta)
     return LayerRule(f"standout({alpha}, {beta})", sample, forward, gated.standout_backward, on_outputs=True)
 

@@ -18,7 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpynet.equations.activations import Activation, relu
-from numpynet.equations.checks import check_binary, check_finite, check_floating, check_keep_prob, check_precision
+from numpynet.equations.checks import (
+    check_binary,
+    check_finite,
+    check_floating,
+    check_one_keep_prob,
+    check_precision,
+)
 from numpynet.initializers import Initializer, glorot_normal
 from numpynet.layer_rules import LayerRule, plain_layer, unit_dropout
 from numpynet.parameters import Layout, Parameters
@@ -81,6 +87,10 @@ class MLP:
             object.__setattr__(self, "keep_prob", tuple(self.keep_prob))
         _ = self.keep_probs  # raises if it is wrong
         if self.rules is not None:
+            if isinstance(self.rules, LayerRule):
+                raise TypeError(
+                    f"rules must be a sequence with a LayerRule or None for each of {self.n_layers} layers, got one LayerRule"
+                )
             object.__setattr__(self, "rules", tuple(self.rules))
             self._check_rules()
 
@@ -105,8 +115,8 @@ class MLP:
                     f"keep_prob has {len(self.keep_prob)} entries, but one for the input of each of {self.n_layers} layers "
                     "is needed (None where there is no dropout), or one number for the hidden layers"
                 )
-            return tuple(None if q is None else check_keep_prob(q) for q in self.keep_prob)
-        return (None,) + (check_keep_prob(self.keep_prob),) * (self.n_layers - 1)
+            return tuple(None if q is None else check_one_keep_prob(q) for q in self.keep_prob)
+        return (None,) + (check_one_keep_prob(self.keep_prob),) * (self.n_layers - 1)
 
     @property
     def has_dropout(self) -> bool:
@@ -180,6 +190,8 @@ class MLP:
         >>> [None if d is None else d.shape for d in net.sample_unit_masks(np.random.default_rng(0), (5,))]
         [None, (5, 3)]
         """
+        if not isinstance(batch_shape, (tuple, list)) or not batch_shape:
+            raise TypeError(f"batch_shape must be a tuple such as (64,), got {batch_shape!r}")
         return [
             None if rule.sample is None else rule.sample(rng, tuple(batch_shape), d_in, d_out, dtype=dtype)
             for rule, d_in, d_out in zip(self.layer_rules, self.sizes, self.sizes[1:])
@@ -358,7 +370,7 @@ class MLP:
     def _check_masks(self, weight_mask: Parameters | None, unit_masks: UnitMasks | None) -> None:
         """Raise unless all masks are binary; complex ones are exempt: they carry the step of a derivative check."""
         for layer, (unit_mask, rule) in enumerate(zip(unit_masks or (), self.layer_rules), start=1):
-            if unit_mask is not None and rule.binary and unit_mask.dtype.kind != "c":
+            if unit_mask is not None and rule.binary and getattr(unit_mask, "dtype", np.dtype(bool)).kind != "c":
                 check_binary(unit_mask, f"unit_masks[{layer - 1}]")
         if weight_mask is not None and weight_mask.dtype.kind != "c":
             check_binary(weight_mask.vector, "weight_mask")

@@ -50,6 +50,90 @@ def check_keep_prob(keep_prob: float | np.ndarray, name: str = "keep_prob") -> f
     return keep_prob
 
 
+def check_one_keep_prob(keep_prob: float, name: str = "keep_prob") -> float:
+    """Return keep_prob as a Python float, or raise unless it is one number in (0, 1]: an array is no number here.
+
+    Parameters
+    ----------
+    keep_prob : what was given
+    name : of the argument, for the message
+
+    Returns
+    -------
+    keep_prob
+
+    Raises
+    ------
+    ValueError
+        It is outside (0, 1].
+    TypeError
+        It is no number, or an array.
+
+    Examples
+    --------
+    >>> check_one_keep_prob(0.8)
+    0.8
+    """
+    if isinstance(keep_prob, np.ndarray):
+        raise TypeError(f"{name} must be one number in (0, 1], got an array of shape {keep_prob.shape}")
+    return check_keep_prob(keep_prob, name)
+
+
+def check_keep_prob_fits(keep_prob: float | np.ndarray, n_units: int, name: str = "keep_prob") -> None:
+    """Raise ValueError unless keep_prob is one number, or an array with one for each unit.
+
+    Parameters
+    ----------
+    keep_prob : a number, or (..., n_units)
+    n_units : of the layer
+    name : of the argument, for the message
+
+    Raises
+    ------
+    ValueError
+        It has another length.
+
+    Examples
+    --------
+    >>> check_keep_prob_fits(np.array([0.8, 0.6, 0.9]), n_units=3)
+    """
+    if isinstance(keep_prob, np.ndarray) and keep_prob.ndim and keep_prob.shape[-1] not in (1, n_units):
+        raise ValueError(
+            f"{name} has shape {keep_prob.shape}, but one number for each of {n_units} units, or one for all, is needed"
+        )
+
+
+def check_finite_number(value: float, name: str) -> float:
+    """Return value as a Python float, or raise unless it is a finite real number.
+
+    Parameters
+    ----------
+    value : what was given
+    name : of the argument, for the message
+
+    Returns
+    -------
+    value
+
+    Raises
+    ------
+    ValueError
+        It is NaN or infinite.
+    TypeError
+        It is no number.
+
+    Examples
+    --------
+    >>> check_finite_number(1, "alpha")
+    1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        raise TypeError(f"{name} must be a finite number, got {type(value).__name__}")
+    if not np.isfinite(value):
+        raise ValueError(f"{name} is {value!r}, but a finite number is needed")
+    return float(value)
+
+
 def check_rng(rng: np.random.Generator) -> np.random.Generator:
     """Return rng, or raise TypeError if it is not a ``numpy.random.Generator``.
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpynet.equations.checks import check_keep_prob, check_layer, check_precision
+from numpynet.equations.checks import check_keep_prob, check_keep_prob_fits, check_layer, check_precision
 
 
 class DropoutCache(NamedTuple):
@@ -54,6 +54,7 @@ def inverted_dropout_forward(
     """
     keep_prob = check_keep_prob(keep_prob)
     check_precision(h=h, keep_prob=keep_prob)
+    check_keep_prob_fits(keep_prob, h.shape[-1])
     _check_unit_mask(h, unit_mask)
     return h * unit_mask / keep_prob, DropoutCache(unit_mask, keep_prob)
 
@@ -143,6 +144,7 @@ def standard_dropout_evaluate(h: np.ndarray, keep_prob: float | np.ndarray) -> n
     """
     keep_prob = check_keep_prob(keep_prob)
     check_precision(h=h, keep_prob=keep_prob)
+    check_keep_prob_fits(keep_prob, h.shape[-1])
     return h * keep_prob
 
 

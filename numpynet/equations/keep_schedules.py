@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numpynet.equations.checks import check_keep_prob
+from numpynet.equations.checks import check_one_keep_prob
 
 KeepSchedule = Callable[[int], float]
 
@@ -122,10 +122,7 @@ class Linear:
 
 
 def _keep_prob(schedule: object, name: str) -> None:
-    value = getattr(schedule, name)
-    if isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be one number in (0, 1], got an array")
-    object.__setattr__(schedule, name, check_keep_prob(value, name))
+    object.__setattr__(schedule, name, check_one_keep_prob(getattr(schedule, name), name))
 
 
 def _steps(schedule: object) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpynet.equations.checks import check_keep_prob, check_layer, check_precision
+from numpynet.equations.checks import check_keep_prob, check_keep_prob_fits, check_layer, check_precision
 
 
 class LinearCache(NamedTuple):
@@ -75,6 +75,7 @@ def linear_forward(
     keep_prob = check_keep_prob(keep_prob)
     check_precision(x=x, W=W, b=b, unit_mask=unit_mask, keep_prob=keep_prob, weight_mask=weight_mask)
     check_layer(x, W, b)
+    check_keep_prob_fits(keep_prob, x.shape[-1])
     _check_mask_shapes(x, W, unit_mask, weight_mask)
     x_kept = x if unit_mask is None else _divided(x * unit_mask, keep_prob)  # (..., N, d_in)
     W_kept = W if weight_mask is None else W * weight_mask  # (..., d_in, d_out)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpynet.equations.checks import check_floating, check_precision
+from numpynet.equations.checks import check_floating, check_labels, check_precision
 from numpynet.equations.losses import (
     Loss,
     log_softmax,
@@ -110,6 +110,8 @@ def r_drop_loss(weight: float) -> Loss:
     >>> float(loss)                                        # (0.3133 + 0.6931) / 2 + 0.1155
     0.618734
     """
+    if isinstance(weight, bool) or not isinstance(weight, (int, float, np.floating, np.integer)):
+        raise TypeError(f"weight must be a finite number >= 0, got {type(weight).__name__}")
     weight = float(weight)
     if not 0 <= weight < float("inf"):
         raise ValueError(f"weight is {weight!r}, but a finite number >= 0 is needed")
@@ -161,12 +163,14 @@ def r_drop(weight: float) -> Loss:
     stacked = r_drop_loss(weight)
 
     def forward(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Any]:
-        if logits.shape[-2] % 2 or not np.array_equal(*np.split(labels, 2, axis=-1)):
+        check_floating(logits, "logits")
+        check_labels(labels, logits.shape[-1], logits.shape[-2])
+        n = logits.shape[-2] // 2
+        if logits.shape[-2] % 2 or not np.array_equal(labels[..., :n], labels[..., n:]):
             raise ValueError(
                 f"logits has shape {logits.shape} and labels {labels.shape}, but the second half of the examples must "
                 "be the first once more: two passes of one batch"
             )
-        n = logits.shape[-2] // 2
         two = logits.reshape(*logits.shape[:-2], 2, n, logits.shape[-1])  # (..., 2, N, K)
         loss, cache = stacked.forward(two, labels[..., None, :n])  # the same labels for both passes
         return loss, (logits.shape, cache)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpynet.equations.activations import sigmoid_forward
-from numpynet.equations.checks import check_layer, check_precision
+from numpynet.equations.checks import check_finite_number, check_layer, check_precision
 from numpynet.equations.linear import LinearCache, linear_backward, linear_forward
 from numpynet.equations.noise import check_noise, check_uniform
 
@@ -79,6 +79,8 @@ def standout_forward(
     ------
     ValueError
         alpha or beta is not finite, or the uniform numbers do not fit.
+    TypeError
+        alpha or beta is no number.
 
     Examples
     --------
@@ -86,15 +88,13 @@ def standout_forward(
     >>> standout_forward(x, W, b, np.array([[0.7, 0.7]]), alpha=1.0, beta=0.0)[0]           # kept with 0.88 and 0.12
     array([[ 2.5, -0. ]])
     """
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if not np.isfinite(value):
-            raise ValueError(f"{name} is {value!r}, but a finite number is needed")
+    alpha, beta = check_finite_number(alpha, "alpha"), check_finite_number(beta, "beta")
     check_precision(x=x, W=W, b=b, uniform=uniform, weight_mask=weight_mask)
     check_layer(x, W, b)
     z, cache = linear_forward(x, W, b, weight_mask=weight_mask)
     g = standout_keep_prob(z - b[..., None, :], alpha=alpha, beta=beta)  # (..., N, d_out)
     if uniform is None:
-        return z * g, StandoutCache(cache, g, z * (float(alpha) * g * (1 - g)))
+        return z * g, StandoutCache(cache, g, z * (alpha * g * (1 - g)))
     check_noise(uniform, x.shape[-2], W.shape[-1], name="uniform")
     d = (check_uniform(uniform).real < g.real).astype(x.real.dtype)  # decided by the real part, as every gate
     return z * d, StandoutCache(cache, d, None)

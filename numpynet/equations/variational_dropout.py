@@ -19,7 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from numpynet.equations.activations import sigmoid_forward
-from numpynet.equations.checks import check_floating, check_keep_prob, check_layer, check_precision
+from numpynet.equations.checks import (
+    check_finite_number,
+    check_floating,
+    check_keep_prob,
+    check_layer,
+    check_precision,
+)
 from numpynet.equations.logistic import softplus
 from numpynet.equations.noise import check_noise
 
@@ -106,6 +112,8 @@ def variational_dropout_forward(
     >>> z                                                              # 3 + 4 + 0.5, and 2 sqrt(9 + 16)
     array([[17.5]])
     """
+    if not isinstance(log_alpha, np.ndarray):
+        log_alpha = check_finite_number(log_alpha, "log_alpha")
     check_precision(x=x, W=W, b=b, noise=noise, log_alpha=log_alpha, weight_mask=weight_mask)
     check_layer(x, W, b)
     if weight_mask is not None and weight_mask.shape[-2:] != W.shape[-2:]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from numpynet import layer_rules
 from numpynet.equations.alpha_dropout import alpha_dropout_forward, alpha_dropout_scale
-from numpynet.equations.dropout import inverted_dropout_forward
+from numpynet.equations.dropout import inverted_dropout_forward, standard_dropout_evaluate
 from numpynet.equations.gaussian_dropout import gaussian_dropout_forward, sample_gaussian_noise
 from numpynet.equations.linear import linear_backward, linear_forward
 from numpynet.equations.noise import sample_normal, sample_uniform
@@ -65,6 +66,36 @@ def test_keep_probs_of_the_wrong_length(keep_prob: tuple[float, ...]) -> None:
 def test_variational_dropout_needs_noise() -> None:
     with pytest.raises(ValueError, match="keep_prob is 1, but variational dropout needs 0 < keep_prob < 1"):
         log_alpha_of(1.0)
+
+
+ONE_NUMBER = {
+    "MLP": lambda q: MLP((4, 3, 2), keep_prob=(None, q)),
+    "unit": layer_rules.unit_dropout,
+    "dropconnect": layer_rules.dropconnect,
+    "gaussian": layer_rules.gaussian_dropout,
+    "alpha": layer_rules.alpha_dropout,
+}
+
+
+@pytest.mark.parametrize("function", ONE_NUMBER.values(), ids=ONE_NUMBER)
+def test_a_layer_has_one_keep_prob(function: Any) -> None:
+    """A rule is known by its name, and a long array has none of its own."""
+    with pytest.raises(TypeError, match=r"keep_prob must be one number in \(0, 1\], got an array of shape \(3,\)"):
+        function(np.array([0.8, 0.7, 0.6]))
+
+
+ONE_FOR_EACH_UNIT = {
+    "inverted": lambda q: inverted_dropout_forward(X, np.ones((N, D_IN)), q),
+    "standard, evaluation": lambda q: standard_dropout_evaluate(X, q),
+    "linear": lambda q: linear_forward(X, W, B, unit_mask=np.ones((N, D_IN)), keep_prob=q),
+}
+
+
+@pytest.mark.parametrize("function", ONE_FOR_EACH_UNIT.values(), ids=ONE_FOR_EACH_UNIT)
+def test_keep_probs_of_units_of_the_wrong_length(function: Any) -> None:
+    function(np.array([0.8, 0.7, 0.6, 0.9]))
+    with pytest.raises(ValueError, match=r"keep_prob has shape \(3,\), but one number for each of 4 units"):
+        function(np.array([0.8, 0.7, 0.6]))
 
 
 # ---- masks and noise -------------------------------------------------------------------------------------------------
@@ -130,6 +161,42 @@ def test_noise_of_the_wrong_form(layer: Any, name: str, shape: tuple[int, int]) 
             wrong_number[1, 2] = number
             with pytest.raises(ValueError, match=rf"uniform must lie in \[0, 1\), but uniform\[1, 2\] is .*{number}"):
                 layer(wrong_number)
+
+
+NUMBERS = {
+    "standout, alpha": ("alpha", lambda value: layer_rules.standout(value, 0.0)),
+    "standout, beta": ("beta", lambda value: layer_rules.standout(1.0, value)),
+    "standout layer": ("alpha", lambda value: standout_forward(X, W, B, None, alpha=value, beta=0.0)),
+    "log_alpha": ("log_alpha", layer_rules.variational_dropout),
+    "log_alpha of a layer": ("log_alpha", lambda value: variational_dropout_forward(X, W, B, None, log_alpha=value)),
+}
+
+
+@pytest.mark.parametrize(("name", "function"), NUMBERS.values(), ids=NUMBERS)
+def test_settings_that_must_be_finite_numbers(name: str, function: Any) -> None:
+    """When the rule is made, not in the first step of a training; log_alpha may also be an array, but a finite one."""
+    for value in (nan, inf, -inf):
+        with pytest.raises(ValueError, match=rf"{name} is {value}, but a finite number is needed"):
+            function(value)
+    for wrong in ("1", None, True):
+        with pytest.raises(TypeError, match=rf"{name} must be a finite number, got {type(wrong).__name__}"):
+            function(wrong)
+
+
+def test_a_rule_of_log_alphas_that_are_not_all_finite() -> None:
+    with pytest.raises(ValueError, match=r"log_alpha must be finite, but log_alpha\[1, 2\] is .*nan"):
+        layer_rules.variational_dropout(np.where(np.arange(12).reshape(4, 3) == 5, nan, 0.5))
+
+
+def test_what_is_no_array_and_no_sequence() -> None:
+    net, theta = random_net(np.random.default_rng(0), (D_IN, 3, 2), (0.8, None))
+    with pytest.raises(TypeError, match=r"unit_masks\[0\] must be a NumPy array of 0 and 1, got list"):
+        net.forward(theta, X, unit_masks=[[[1.0] * D_IN] * N, None])
+    for wrong in (N, ()):
+        with pytest.raises(TypeError, match=r"batch_shape must be a tuple such as \(64,\), got"):
+            net.sample_unit_masks(np.random.default_rng(0), wrong)
+    with pytest.raises(TypeError, match=r"rules must be a sequence .* for each of 2 layers, got one LayerRule"):
+        MLP((4, 3, 2), rules=layer_rules.unit_dropout(0.8))
 
 
 def test_log_alpha_of_the_wrong_form() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from numpynet.equations.logistic import logistic_loss_backward, logistic_loss_forward, softplus
 from numpynet.equations.losses import softmax, softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from numpynet.equations.r_drop import r_drop_backward, r_drop_forward, r_drop_loss
+from numpynet.equations.r_drop import r_drop, r_drop_backward, r_drop_forward, r_drop_loss
 from tests.checks import assert_close
 from tests.strategies import seeds
 
@@ -77,6 +77,24 @@ def test_r_drop_refuses_passes_that_do_not_match() -> None:
     for weight in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=r"weight is .*, but a finite number >= 0"):
             r_drop_loss(weight)
+
+
+def test_r_drop_refuses_a_weight_and_labels_of_another_kind() -> None:
+    for wrong in ("1", None, True, np.ones(2)):
+        with pytest.raises(TypeError, match=rf"weight must be a finite number >= 0, got {type(wrong).__name__}"):
+            r_drop(wrong)
+    z = np.zeros((4, 3))
+    for labels, error, message in (
+        (np.array([0, 1, 1, 0]), ValueError, "the second half of the examples must be the first once more"),
+        (np.array([0, 1, 0]), ValueError, r"labels has shape \(3,\), but one label for each of 4 examples"),
+        ([0, 1, 0, 1], TypeError, "labels must be a NumPy array of integers, got list"),
+        (np.array([0.0, 1.0, 0.0, 1.0]), TypeError, "labels must be a NumPy array of integers, got dtype float64"),
+        (np.array([0, 3, 0, 3]), ValueError, r"labels must lie in 0 \.\.\. 2, got 0 \.\.\. 3"),
+    ):
+        with pytest.raises(error, match=message):
+            r_drop(1.0).forward(z, labels)
+    with pytest.raises(ValueError, match=r"logits has shape \(3, 3\) and labels \(3,\), but the second half"):
+        r_drop(1.0).forward(z[:3], np.zeros(3, int))
 
 
 # ---- the logistic loss -----------------------------------------------------------------------------------------------
