@@ -83,6 +83,31 @@ def test_every_parameter_against_the_complex_step(rule, activation, training):
     assert not gradients.vector[mask.vector == 0].any()
 
 
+SHAPES = [  # of the noise for N = 5 examples, 4 inputs and 3 outputs, behind the axes of the samples
+    (unit_dropout(0.8), (5, 4)),
+    (unit_dropout(0.8, shared=True), (1, 4)),
+    (dropconnect(0.7), (5, 4, 3)),
+    (dropconnect(0.7, shared=True), (1, 4, 3)),
+    (gaussian_dropout(0.6), (5, 4)),
+    (variational_dropout(-0.7), (5, 3)),
+    (alpha_dropout(0.9), (5, 4)),
+    (targeted_weight_dropout(0.6, 0.7), (4, 3)),
+    (targeted_unit_dropout(0.6, 0.7), (5, 3)),
+    (standout(1.3, 0.4), (5, 3)),
+]
+
+
+@pytest.mark.equation("D8")
+@pytest.mark.parametrize(("rule", "shape"), SHAPES, ids=lambda value: getattr(value, "name", ""))
+def test_the_noise_is_drawn_for_each_example_unless_the_batch_shares_it(rule, shape):
+    """Of every sample anew; a shared mask is one row, which the layer broadcasts."""
+    for lead in ((), (2,), (6, 2)):
+        noise = rule.sample(np.random.default_rng(7), (*lead, 5), 4, 3, dtype=np.float64)
+        assert noise.shape == lead + shape
+        assert noise.dtype == np.float64
+    assert not np.array_equal(noise[0], noise[1])
+
+
 @every_rule
 def test_a_network_that_was_used_can_be_pickled(rule):
     net = net_with(rule)
