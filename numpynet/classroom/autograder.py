@@ -12,7 +12,7 @@ import numpynet
 from numpynet.classroom.exports import result_text
 from numpynet.classroom.exports.gradescope import gradescope_zip
 from numpynet.classroom.grading import Rules, blank_record, grade
-from numpynet.classroom.sandbox.doors import hide_memory
+from numpynet.classroom.sandbox.doors import bound_memory, hide_memory
 from numpynet.classroom.sandbox.host import Limits
 from numpynet.classroom.submissions import Submission, read_submission
 from numpynet.classroom.task import load_assignment
@@ -54,6 +54,7 @@ def run_one(settings_file: Path, folder: Path, metadata: Path | None, results: P
     Whatever happens, there is a result: where the grader itself fails, one with no points that says so.
     """
     hide_memory()
+    bound_memory()
     settings = json.loads(settings_file.read_text(encoding="utf-8"))
     name = settings["assignment"]
     loaded = load_assignment(str(settings_file.parent / name) if name.endswith(".py") else name)

@@ -7,6 +7,7 @@ what Python and NumPy say are passed on.
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -44,6 +45,10 @@ _KNOWN = [
     r"(Unable to allocate [\w. (),-]{0,80}|)",
 ]
 KNOWN_MESSAGE = re.compile("|".join(f"(?:{pattern})" for pattern in _KNOWN))
+KNOWN_EXCEPTIONS = {
+    name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+}
+KNOWN_EXCEPTIONS |= {"AxisError", "LinAlgError", "UFuncTypeError", "_UFuncNoLoopError", "_ArrayMemoryError", "error"}
 _RAISED = re.compile(
     r"(?P<what>[\w ]{1,60}?) raised (?P<type>\w{1,60}): (?P<message>.*?)(?P<line> \(line \d+ of [\w.]+\))?", re.DOTALL
 )
@@ -117,7 +122,8 @@ def _error(message: str) -> str:
     if not found:
         return "it raised an error"
     line = found["line"] or ""
-    return f"{found['what']} raised {found['type']}{safe_message(found['message'])}{line}"
+    kind = found["type"] if found["type"] in KNOWN_EXCEPTIONS else "an exception of your own"  # a name may say anything
+    return f"{found['what']} raised {kind}{safe_message(found['message'])}{line}"
 
 
 def safe_message(message: str) -> str:

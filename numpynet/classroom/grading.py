@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -296,7 +297,8 @@ def _why_not(imported: dict[str, Any], file: str) -> str:
     message = "".join(c if c.isprintable() else "?" for c in message)[:300]
     if imported["status"] == "unreadable":
         return f"{file} cannot be read as Python{where}: {message}"
-    kind = imported.get("type") if type(imported.get("type")) is str else "an error"
+    kind = imported.get("type") if type(imported.get("type")) is str else ""
+    kind = re.sub(r"\W", "_", kind)[:60] or "an error"  # a class may have any name; this one goes to a terminal
     if kind == "SystemExit":
         return f"{file} ends the program{where} (sys.exit or exit at the top level?)"
     return f"{file} cannot be imported: {kind}{where}{safe_message(message)}"

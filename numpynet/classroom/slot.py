@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numpynet.classroom.grading import Rules, grade
-from numpynet.classroom.sandbox.doors import die_with_parent, hide_memory
+from numpynet.classroom.sandbox.doors import bound_memory, die_with_parent, hide_memory
 from numpynet.classroom.sandbox.host import Limits
 from numpynet.classroom.submissions import submissions_in
 from numpynet.classroom.task import load_assignment
@@ -30,6 +30,7 @@ def main() -> None:
     """
     die_with_parent()
     hide_memory()
+    bound_memory()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed here is no answer
     setup = json.loads(sys.stdin.readline())

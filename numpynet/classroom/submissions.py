@@ -141,13 +141,16 @@ def _bytes(path: Path) -> bytes:
     """Read a file, if it is one: no link, no pipe that would keep us waiting, not too long."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     handle = os.open(path, flags)
-    with open(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise Unreadable(f"{ascii(path.name)[1:-1]} is no ordinary file")
         if found.st_size > MAX_SOURCE:
             raise Unreadable(f"{ascii(path.name)[1:-1]} has {found.st_size} bytes, more than {MAX_SOURCE}")
-        return file.read(MAX_SOURCE + 1)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(MAX_SOURCE + 1)
+    finally:
+        os.close(handle)  # also that of a folder, which cannot become a file object
 
 
 def _source(name: str, data: bytes) -> bytes:

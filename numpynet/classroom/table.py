@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,11 @@ def grades_csv(records: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+# At the start, and behind a semicolon: where the comma is for decimals, spreadsheets take it for the end of a cell. Wide
+# forms of the signs are taken for the signs themselves.
+_FORMULA = re.compile(r"""(^|;["'\s]*)(?=[=+\-@＝＋－＠])""")
+
+
 def harmless(cell: object) -> str:
     """Return the text of a cell that no spreadsheet takes for a formula.
 
@@ -39,6 +45,8 @@ def harmless(cell: object) -> str:
     --------
     >>> harmless("=1+1"), harmless(-3)
     ("'=1+1", '-3')
+    >>> harmless("ann;=1+1")
+    "ann;'=1+1"
     """
     text = "".join(c if c.isprintable() else " " for c in str(cell))
-    return "'" + text if isinstance(cell, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return _FORMULA.sub(r"\1'", text) if isinstance(cell, str) else text

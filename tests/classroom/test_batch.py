@@ -243,6 +243,9 @@ def test_cells_are_no_formulas():
     assert row[-1] == 'a "quoted" line'
     assert row[7] == "'+x; a,b"
     assert harmless("plain") == "plain"
+    assert harmless("ann; =1+1;@x") == "ann; '=1+1;'@x"  # where a semicolon ends a cell
+    assert harmless("\uff1d1") == "'\uff1d1"
+    assert harmless("opens files; uses the network; a-b") == "opens files; uses the network; a-b"
 
 
 def test_the_summary_of_a_class_of_strange_names():

@@ -17,7 +17,7 @@ from numpynet.classroom.submissions import Submission
 from numpynet.classroom.task import Assignment, Check, CheckResult, Task
 from numpynet.classroom.variants import Variant
 from numpynet.gradcheck.report import Report
-from tests.classroom.folder import CASES, HONEST, WARMUP, ZEROS
+from tests.classroom.folder import CASES, FOLDER, HONEST, WARMUP, ZEROS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the doors are those of Linux")
 RULES = Rules("a salt", limits=Limits(seconds=5.0))
@@ -25,12 +25,15 @@ SHORT = Limits(seconds=1.0, total=12.0)  # for those that use up whatever they g
 ENDLESS = {
     "hostile_endless_call", "hostile_endless_import", "hostile_sleep_import", "hostile_stops_itself", "hostile_drips", "hostile_memory",
     "hostile_numeric_backward", "hostile_asks",
+    "hostile_tiny_bomb",
 }  # fmt: skip
 # These wait for a limit of time, or fill one of memory, or are as good as others.
 PATIENT = ENDLESS | {
     "hostile_flood", "hostile_200_megabytes", "hostile_os_exit_in_call", "hostile_segfault",
     "hostile_closes_everything", "hostile_recursion", "hostile_threads", "hostile_atexit", "honest_prints_much", "honest_other_style",
-    "honest_latin_1_declared", "wrong_buffer", "wrong_cache_edited",
+    "honest_latin_1_declared", "wrong_buffer", "wrong_cache_edited", "hostile_tiny_bomb", "hostile_stale_functions", "hostile_frames_ahead",
+    "hostile_own_loop", "hostile_handles_of_nothing", "hostile_class_of_no_name", "hostile_structured", "hostile_no_files_left",
+    "hostile_knows_shapes", "hostile_well_behaved_at_first", "hostile_hides_its_edits", "hostile_forged_exceptions",
 }  # fmt: skip
 
 
@@ -40,8 +43,8 @@ def closed():
         return child.closed
 
 
-def graded(source, **rules):
-    return grade(Submission("somebody", Path("somebody.py"), source), WARMUP, RULES._replace(**rules))
+def graded(source, assignment=WARMUP, **rules):
+    return grade(Submission("somebody", Path("somebody.py"), source), assignment, RULES._replace(**rules))
 
 
 def left_behind():
@@ -58,11 +61,11 @@ def test_submission(case, closed):
     if case.name.startswith("hostile") and not {"seccomp", "landlock"} <= set(closed):
         pytest.skip("this machine cannot close the doors that this submission tries")
     before = children_of_this()
-    record = graded(case.source)
+    record = graded(case.source, case.assignment)
     assert (record["status"], record["score"]) == (case.status, case.score), [
         task["checks"] for task in record["tasks"]
     ]
-    assert record["max_score"] == 20
+    assert record["max_score"] == case.assignment.points
     assert "LEAK" not in record["output"]
     assert children_of_this() == before
     assert left_behind() == []
@@ -301,3 +304,15 @@ def test_files_that_are_alike():
     everything = [*other, *range(20 * len(other))]  # a file that holds all there is makes nobody a copier
     assert similarity(other, everything) < 0.2
     assert nearest({"a": other, "b": other, "c": []})["c"] == ("", 0.0)
+
+
+def test_names_that_go_to_a_terminal_and_a_page():
+    """Exceptions and classes may be called anything: an escape sequence, or what a function was given."""
+    text = (FOLDER / "hostile_terminal.txt").read_bytes()
+    message = graded(text)["message"]
+    assert message.isprintable()
+    assert "script>" not in message
+    assert len(message) < 200
+    report = Report("error", "relu", "relu", message="forward raised x0_4339: boo (line 3 of layers.py)")
+    told = student_text(CheckResult("values", "error", 0, 3, report), "cause")
+    assert told == "forward raised an exception of your own (line 3 of layers.py)"

@@ -408,3 +408,11 @@ def test_output_is_kept_up_to_a_limit():
         pass
     assert len(child.output) == 1 << 16
     assert "134" in child.text()[-40:]  # how many more there were, in thousands
+
+
+def test_the_grader_has_a_bound_of_memory():
+    """What a submission makes a function of the grader compute cannot take the machine's memory."""
+    code = "from numpynet.classroom.sandbox.doors import bound_memory; bound_memory(1 << 28); bytes(1 << 29)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "MemoryError" in ended.stderr

@@ -133,3 +133,14 @@ def test_a_file_that_may_not_be_read(tmp_path):
     (tmp_path / "ann.py").write_text("1")
     (tmp_path / "ann.py").chmod(0)
     assert "cannot be read" in read(tmp_path)["ann"].problem
+
+
+def test_what_is_no_file_leaves_nothing_open(tmp_path):
+    """A folder called layers.py once kept a file handle each time, of the thousand that a process has."""
+    (tmp_path / "ann" / "layers.py").mkdir(parents=True)
+    (tmp_path / "ann" / "helper.py").mkdir()
+    os.mkfifo(tmp_path / "bob.py")
+    before = len(os.listdir("/proc/self/fd"))
+    found = submissions_in(tmp_path, "layers.py")
+    assert [bool(s.problem) for s in found] == [True, True]
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -582,7 +582,7 @@ CHECKS = {
         _network_check((0, 5, 6), 1, "weight decay", ("gradients",)),
         _network_check((0, 2, 7), 1, "details", ("loss", "gradients")),
     ),
-    "6.1": (own_check(_accepts, 1), own_check(_rejects, 5)._replace(needs=("accepts what is right",))),
+    "6.1": (own_check(_accepts, 0), own_check(_rejects, 6)._replace(needs=("accepts what is right",))),
 }
 
 ASSIGNMENT = assignment_from(__file__, "Backpropagation by hand", CHECKS)

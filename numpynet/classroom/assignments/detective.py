@@ -420,14 +420,62 @@ def _plain_dropout():
 
 
 def _plain_linear():
-    def forward(x, W, b, *, unit_mask, keep_prob, weight_mask):
-        factor = unit_mask / keep_prob
+    def forward(x, W, b, *, unit_mask=None, keep_prob=1.0, weight_mask=None):
+        factor = np.ones_like(x) if unit_mask is None else unit_mask / keep_prob
+        weight_mask = np.ones_like(W) if weight_mask is None else weight_mask
         return np.einsum("ni,ij->nj", x * factor, W * weight_mask) + b, (x, W, factor, weight_mask)
 
     def backward(dy, cache):
         x, W, factor, weight_mask = cache
         dW = np.einsum("ni,nj->ij", x * factor, dy) * weight_mask
         return np.einsum("nj,ij->ni", dy, W * weight_mask) * factor, dW, np.einsum("nj->j", dy)
+
+    return forward, backward
+
+
+class _Kept:
+    """What a forward pass has kept: only the backward pass of the same pair looks inside."""
+
+    def __init__(self, pair, cache, of_the_reference):
+        self.pair, self.cache, self.of_the_reference = pair, cache, of_the_reference
+
+
+def _masked(layer, pair):
+    """Return a pair behind a mask, so that what it computes from sound arguments is all that tells it from another.
+
+    The names in a TypeError, the kind of a cache and what is done about unsound arguments would give a wrong
+    implementation away without any check: all pairs get the words of one, and those that raise have none of their own.
+    """
+    right = tuple(getattr(REFERENCE, f"{layer}_{part}") for part in ("forward", "backward"))
+    inputs = {"dropout": ("h",), "linear": ("x", "W", "b")}[layer]
+    names = (*inputs, "unit_mask", "keep_prob", "weight_mask")
+
+    def sound(function, *args, **constants):
+        try:
+            if not all(a.ndim <= 2 for a in (*args, *constants.values()) if isinstance(a, np.ndarray)):
+                raise ValueError("arrays of one layer have two dimensions at most")
+            return function(*args, **constants)
+        except Exception as error:
+            words = str(error).replace(function.__qualname__, function.__name__.rpartition("_")[2])
+            raise ValueError(f"with these arguments it cannot be called: {words}") from None
+
+    def run(function, *args, **constants):
+        try:
+            return function(*args, **constants)
+        except Exception as error:
+            raise ValueError("it raised an error") from error
+
+    def forward(*args, **constants):
+        _, of_the_reference = sound(right[0], *args, **constants)
+        named = {**dict(zip(names, args)), **constants}
+        y, cache = run(pair[0], *[named.pop(name) for name in inputs], **named)
+        return y, _Kept(pair, cache, of_the_reference)
+
+    def backward(dy, cache):
+        if not isinstance(cache, _Kept) or cache.pair is not pair:
+            raise ValueError("the cache must be one that the forward pass returned")
+        sound(right[1], dy, cache.of_the_reference)
+        return run(pair[1], dy, cache.cache)
 
     return forward, backward
 
@@ -447,8 +495,8 @@ def _kills(function, layer, name, ids):
             cases.append((id, tuple(getattr(layers, part) for part in pair)))
         survivors, n_wrong = 0, 0
         for k in rng.permutation(len(cases)):
-            id, (forward, backward) = cases[k]
-            verdict = call(subject, function, forward, backward)
+            id, implementation = cases[k]
+            verdict = call(subject, function, *_masked(layer, implementation))
             is_bool = isinstance(verdict, (bool, np.bool_))
             require(is_bool, f"True or False should come back, not a {type(verdict).__name__}")
             require(id or verdict, "a right implementation is rejected")

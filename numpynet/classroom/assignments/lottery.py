@@ -617,7 +617,7 @@ CHECKS = {
     "1.1": (law_check("prune_count", "count", 2, name="count"),),
     "1.2": (
         law_check("prune", "exact count", 2, name="exact count"),
-        law_check("prune", "smallest first", 2, name="smallest first"),
+        law_check("prune", "smallest first", 2, name="smallest first", needs=("exact count",)),
         law_check("prune", ("no revival", "zero is alive"), 1, name="alive is what the mask says"),
         law_check(
             "prune",
@@ -642,7 +642,7 @@ CHECKS = {
     ),
     "2.2": (
         law_check("rewind", "bits", 1, name="bit for bit"),
-        law_check("rewind", "new array", 1, name="a new array"),
+        law_check("rewind", "new array", 1, name="a new array", needs=("bit for bit",)),
     ),
     "3.1": (law_check("begin_ticket", "start", 3, name="start"),),
     "3.2": (
