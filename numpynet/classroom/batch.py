@@ -69,9 +69,7 @@ def prepare(
     if folder.resolve() in (grades.resolve(), *grades.resolve().parents):
         raise ValueError(f"the grades cannot go into {folder}, where the submissions are; give another folder to -o")
     settings_file = grades / "grading.json"
-    earlier: dict[str, Any] = {}
-    if settings_file.exists():
-        earlier = json.loads(settings_file.read_text(encoding="utf-8"))
+    earlier = _settings_in(settings_file) if settings_file.exists() else {}
     name = assignment or earlier.get("assignment")
     if not name:
         raise ValueError("which assignment is it? Give its name with --assignment")
@@ -97,6 +95,20 @@ def prepare(
     with contextlib.suppress(OSError):
         settings_file.chmod(0o600)
     return Job(folder, grades, loaded, name, rules, detail, jobs)
+
+
+def _settings_in(file: Path) -> dict[str, Any]:
+    """Return the settings that an earlier run has written."""
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if not all(isinstance(settings[name], str) for name in ("assignment", "salt")):
+            raise TypeError("no text")
+        Limits(*settings["limits"]), Variant(*settings["variant"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{file} is not as numpynet grade writes it (edited by hand?); give another folder to -o"
+        ) from None
+    return settings
 
 
 def closed_doors(rules: Rules) -> list[str]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+import numpy as np
 
 from numpynet.classroom.task import CheckResult
 from numpynet.gradcheck.report import DETAILS, Report
 from numpynet.report import page, paragraph, section, table
 
 # Messages of Python and NumPy that help, and hold names, shapes and small numbers only.
-_NAME, _SHAPE = r"'?[\w.<>]{1,40}'?(\(\))?", r"\([\d,? ]*\)"
+_PART = r"(?:<\w{1,20}>|[^\W\d]\w{0,39})"
+_NAME, _SHAPE = rf"'?{_PART}(?:\.{_PART}){{0,4}}'?(\(\))?", r"\([\d,? ]*\)"
 _KNOWN = [
     rf"operands could not be broadcast together with shapes ({_SHAPE} ?)+",
     r"operands could not be broadcast together with remapped shapes[\d \[\](),>a-z-]{0,80}",
@@ -44,6 +47,11 @@ _KNOWN = [
     r"can't start new thread",
     r"(Unable to allocate [\w. (),-]{0,80}|)",
 ]
+# Words that a message may have though they are not in the student's file: of the patterns, of Python and of NumPy.
+_COMMON = {*re.findall(r"[^\W\d]\w*", " ".join(_KNOWN)), *dir(builtins), *dir(np)} | {
+    "numpy", "NoneType", "function", "method", "module", "builtin_function_or_method", "generator",
+}  # fmt: skip
+_ARRAY_OF = re.compile(r"array_of_[a-z]{1,10}\d{0,3}")
 KNOWN_MESSAGE = re.compile("|".join(f"(?:{pattern})" for pattern in _KNOWN))
 KNOWN_EXCEPTIONS = {
     name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
@@ -52,7 +60,7 @@ KNOWN_EXCEPTIONS |= {"AxisError", "LinAlgError", "UFuncTypeError", "_UFuncNoLoop
 _RAISED = re.compile(
     r"(?P<what>[\w ]{1,60}?) raised (?P<type>\w{1,60}): (?P<message>.*?)(?P<line> \(line \d+ of [\w.]+\))?", re.DOTALL
 )
-_NUMBER = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?")
+_NUMBER = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?|\b\d+(?= should go)")  # inputs, and what is right
 
 WORDS = {
     "pass": "passed",
@@ -65,13 +73,36 @@ WORDS = {
 }
 
 
-def student_text(result: CheckResult, detail: str) -> str:
+def words_in(*sources: bytes) -> frozenset[str]:
+    """Return the words of some files, which may be repeated to their author.
+
+    Examples
+    --------
+    >>> sorted(words_in(b"y_1 = x.T"))
+    ['T', 'x', 'y_1']
+    """
+    return frozenset(word for source in sources for word in re.findall(r"\w+", source.decode("utf-8", "replace")))
+
+
+def is_said(word: str, words: Collection[str]) -> bool:
+    """Whether a word comes from the student's file, from Python or from NumPy, so that it carries nothing.
+
+    Examples
+    --------
+    >>> is_said("ndarray", ()), is_said("x0_433933", {"x0"})
+    (True, False)
+    """
+    return word in words or word in _COMMON or bool(_ARRAY_OF.fullmatch(word))
+
+
+def student_text(result: CheckResult, detail: str, words: Collection[str] | None = None) -> str:
     """Return what a student reads of one check.
 
     Parameters
     ----------
     result : of a check
     detail : "off", "where", "ratio" or "cause"
+    words : of the student's file; a message with others is left out, unless this is None
 
     Examples
     --------
@@ -86,12 +117,12 @@ def student_text(result: CheckResult, detail: str) -> str:
         return "not written yet"
     if result.report is None:
         return result.message
-    return _told(result.report, level)
+    return _told(result.report, level, words)
 
 
-def _told(report: Report, level: int) -> str:
+def _told(report: Report, level: int, words: Collection[str] | None) -> str:
     if report.status == "error" or report.kind.startswith("raised"):
-        text = _error(report.message)
+        text = _error(report.message, words)
     elif report.kind == "law":
         name, _, message = report.message.partition(": ")
         text = name if level == 1 or not message else f"{name}: {_NUMBER.sub('#', message)[:300]}"
@@ -116,17 +147,17 @@ def _told(report: Report, level: int) -> str:
     return text
 
 
-def _error(message: str) -> str:
+def _error(message: str, words: Collection[str] | None) -> str:
     """Return an error with its type and line, and with its message where that is one of Python's or NumPy's."""
     found = _RAISED.fullmatch(message)
     if not found:
         return "it raised an error"
     line = found["line"] or ""
     kind = found["type"] if found["type"] in KNOWN_EXCEPTIONS else "an exception of your own"  # a name may say anything
-    return f"{found['what']} raised {kind}{safe_message(found['message'])}{line}"
+    return f"{found['what']} raised {kind}{safe_message(found['message'], words)}{line}"
 
 
-def safe_message(message: str) -> str:
+def safe_message(message: str, words: Collection[str] | None = None) -> str:
     """Return ": message" where the message is one of those that carry nothing, else nothing.
 
     Examples
@@ -135,7 +166,14 @@ def safe_message(message: str) -> str:
     (": name 'np' is not defined", '')
     """
     message = message.partition("; it is called as ")[0]
-    return f": {message}" if message and KNOWN_MESSAGE.fullmatch(message) else ""
+    if not message or not KNOWN_MESSAGE.fullmatch(message):
+        return ""
+    parts = re.findall(r"\w+", message)
+    numbers = [part for part in parts if part.isdigit()]
+    carries = len(numbers) > 12 or max(map(len, numbers), default=0) > 6
+    if words is not None:
+        carries = carries or not all(part.isdigit() or is_said(part, words) for part in parts)
+    return "" if carries else f": {message}"
 
 
 def feedback_page(record: Mapping[str, Any], detail: str, notes: list[str]) -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpynet
-from numpynet.classroom.feedback import DETAILS, safe_message, student_text
+from numpynet.classroom.feedback import DETAILS, is_said, safe_message, student_text, words_in
 from numpynet.classroom.sandbox.host import Child, ChildGone, Limits
 from numpynet.classroom.sandbox.stand_ins import StandIns
 from numpynet.classroom.similarity import shipped_share
@@ -154,6 +154,7 @@ class _Session:
             slot,
             record,
         )
+        self.words = words_in(submission.source, *submission.beside.values())
         self.running: Child | None = None
         self.stand_ins: StandIns | None = None
         self.stops = 0
@@ -189,7 +190,7 @@ class _Session:
             child.__enter__()
         finally:
             self._note(child)
-        self.stand_ins = StandIns(child)
+        self.stand_ins = StandIns(child, lambda name: is_said(name, self.words))
 
     def _note(self, child: Child) -> None:
         """Enter into the record what is known of the child and its source."""
@@ -267,18 +268,18 @@ def _graded_task(task: Task, session: _Session, passed: set[str], seed: int) -> 
         "points": _sum(result.points for result in results),
         "max_points": task.points,
         "seconds": round(time.monotonic() - started, 3),
-        "checks": [_check_entry(result) for result in results],
+        "checks": [_check_entry(result, session.words) for result in results],
     }
 
 
-def _check_entry(result: CheckResult) -> dict[str, Any]:
+def _check_entry(result: CheckResult, words: frozenset[str]) -> dict[str, Any]:
     report = result.report
     return {
         "name": result.name,
         "status": result.status,
         "points": result.points,
         "max_points": result.max_points,
-        "feedback": {detail: student_text(result, detail) for detail in DETAILS},
+        "feedback": {detail: student_text(result, detail, words) for detail in DETAILS},
         "cause": "" if report is None or not report.causes else report.causes[0].id,
         "cause_text": "" if report is None or not report.causes else report.causes[0].text,
         "report": None if report is None or result.passed else report.to_dict(),

@@ -116,6 +116,8 @@ def count(subject: Subject, seed: int, sizes: Sizes) -> None:
     cases += [(k / 20, int(rng.integers(1, 200))) for k in range(1, 20)]  # many of these are halves
     for rate, alive in cases:
         k, right = call(subject, "prune_count", rate, alive), expected_count(rate, alive)
+        is_number = isinstance(k, (int, float, np.number))
+        require(is_number, f"{rate} of {alive}: a number should come back, not a {type(k).__name__}")
         require(k == right, f"{rate} of {alive}: {right} should go, but it says {k}")
         require(isinstance(k, (int, np.integer)), f"{rate} of {alive}: {k!r} is no integer")
 

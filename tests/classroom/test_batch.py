@@ -116,6 +116,15 @@ def test_folders_that_do_not_fit(school, tmp_path, capsys):
     assert grade(empty, tmp_path / "grades", "--assignment", "warmup", "--seed-salt", "s") == 0
     assert grade(empty, tmp_path / "grades", "--seed-salt", "another") == 2
     assert "another salt" in capsys.readouterr().err
+    for text in (
+        "{",
+        "[]",
+        '{"assignment": "warmup"}',
+        '{"assignment": "warmup", "salt": "s", "limits": [], "variant": 7}',
+    ):
+        (tmp_path / "grades" / "grading.json").write_text(text)
+        assert grade(empty, tmp_path / "grades", "--assignment", "warmup") == 2
+        assert "not as numpynet grade writes it" in capsys.readouterr().err
     assert (tmp_path / "grades" / "grades.csv").read_text().startswith("submission,")
 
 
@@ -222,10 +231,7 @@ def test_where_the_command_is_typed_does_not_matter(school, tmp_path):
         (school / f"{name}.py").unlink()
     for name in ("json", "hmac", "numpy"):
         (school / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
-    code = (
-        "import sys; sys.path = [p for p in sys.path if p]; from numpynet.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "grade", ".", "-o", "../grades", "--assignment", "warmup"]
+    command = [sys.executable, "-m", "numpynet", "grade", ".", "-o", "../grades", "--assignment", "warmup"]
     assert subprocess.run(command, cwd=school, stdout=subprocess.DEVNULL).returncode == 0
     assert not (tmp_path / "imported").exists()
     assert len(rows_of(tmp_path / "grades" / "grades.csv")) == 6

@@ -316,3 +316,23 @@ def test_names_that_go_to_a_terminal_and_a_page():
     report = Report("error", "relu", "relu", message="forward raised x0_4339: boo (line 3 of layers.py)")
     told = student_text(CheckResult("values", "error", 0, 3, report), "cause")
     assert told == "forward raised an exception of your own (line 3 of layers.py)"
+
+
+def test_no_input_travels_to_a_page_in_a_name():
+    """Names in messages and of classes are repeated if the student's file has them: they cannot be made of what was seen."""
+    pages = graded((FOLDER / "hostile_carries_inputs_out.txt").read_bytes())
+    said = [check["feedback"]["cause"] for task in pages["tasks"] for check in task["checks"]]
+    assert "forward raised an exception of your own" in said[0]
+    assert any(text.startswith("forward raised NameError (") for text in said)
+    source = (
+        b"def linear_forward(x, W, b, **constants):\n    return type('x' + str(abs(x.flat[0]))[2:], (), {})(), None\n"
+    )
+    source += b"def linear_backward(dy, cache):\n    return None\n"
+    assert (
+        graded(source)["tasks"][0]["checks"][0]["feedback"]["cause"]
+        == "the output of forward is a object, not an array"
+    )
+    source = b"def linear_forward(x, W, b, **constants):\n    return x @ weight\n\ndef linear_backward(dy, cache):\n    return dy.t\n"
+    told = graded(source)["tasks"][0]["checks"][0]["feedback"]["where"]
+    assert told == "forward raised NameError: name 'weight' is not defined (line 2 of layers.py)"
+    assert safe_message(f"operands could not be broadcast together with shapes ({'1234567,' * 3}) (2,)") == ""

@@ -66,10 +66,11 @@ class StandIns:
     Parameters
     ----------
     child : running
+    may_say : whether the name of a type that came from the child may be repeated to the student
     """
 
-    def __init__(self, child: Child) -> None:
-        self.child = child
+    def __init__(self, child: Child, may_say: Callable[[str], bool] = lambda name: True) -> None:
+        self.child, self.may_say = child, may_say
         self.seconds: float | None = None  # for a call; None takes the child's limit
         self.sees_changes = False
         self.until = float("inf")  # when the time for all calls of a check is over
@@ -180,7 +181,8 @@ class StandIns:
     def _resolve(self, reference: Any) -> Any:
         """Return what a reference of the child's stands for; only numbers that were given out mean anything."""
         if type(reference) is Reference and reference.kind == "value":
-            name = re.sub(r"\W", "_", reference.type_name)[:40] or "object"
+            name = re.sub(r"\W", "_", reference.type_name)[:40]
+            name = name if name and self.may_say(name) else "object"
             return type(name, (Handle,), {})(reference.number, self.dropped.append, self._read)
         if type(reference) is Reference and reference.kind == "own" and 0 <= reference.number < len(self.own):
             return Own(self.own[reference.number])
