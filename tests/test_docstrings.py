@@ -20,7 +20,7 @@ COMPLETE = {
     *("plan.py", "training.py", "checkpoints.py", "subnetworks.py", "statistics.py", "storage.py", "seeding.py"),
     *("fields.py", "progress.py", "parallel.py", "threads.py", "survivors.py", "data", "pruning"),
     *("figures.py", "report.py", "classifier.py", "demo.py", "train_run.py", "train_choices.py", "dropout_choices.py"),
-    *("check_run.py", "mutants_run.py", "commands/arguments.py", "audit"),
+    *("check_run.py", "mutants_run.py", "commands/arguments.py", "audit", "experiments"),
 }
 
 HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n(-{3,})$", re.MULTILINE)

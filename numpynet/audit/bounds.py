@@ -45,7 +45,7 @@ def bernstein(n: int, largest: float, variance: float | np.ndarray, *, statement
 
     Returns
     -------
-    Largest distance of the mean from its expectation, in the shape of variance; at least Bernstein's bound.
+    Largest distance of the mean from its expectation, in the shape of variance: Bernstein's inequality, solved for it.
 
     Examples
     --------

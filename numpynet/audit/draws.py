@@ -159,7 +159,7 @@ def linear_unit(w: np.ndarray, keep_prob: float) -> tuple[MLP, Parameters]:
 
     Returns
     -------
-    net, theta : theta in the dtype of w
+    net, theta : the weights are w, (d, 1)
 
     Examples
     --------

@@ -49,6 +49,10 @@ def compare(setup: Setup, seeds: Sequence[int], keep_prob: float, counts: Sequen
     counts : numbers of masks T; a smaller T uses the first of the largest's masks
     steps : to count on
 
+    Returns
+    -------
+    Answers of S = len(counts) means and R replicates, on at most ``MAX_TEST`` test examples.
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -80,6 +84,17 @@ def report(
     where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run ``compare`` for each keep probability, and say from which T on averaging is told apart from one pass.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_probs : of the hidden layers, one training stack for each
+    counts : numbers of masks T, ascending
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -74,6 +74,10 @@ def mean_correlation(h: np.ndarray) -> float:
     ----------
     h : (N, d) activations
 
+    Returns
+    -------
+    A number in [0, 1], or nan.
+
     Examples
     --------
     >>> h = np.array([[1.0, 2.0, 1.0, 5.0], [2.0, 4.0, 1.0, 5.0], [3.0, 6.0, -2.0, 5.0]])
@@ -125,6 +129,16 @@ def cost_of_losing(net: MLP, theta: Parameters, split: Split, layer: int, unit_m
 def measure(setup: Setup, seeds: Sequence[int], keep_prob: float, steps: Steps) -> Adaptation:
     """Train with this keep probability, and measure how the hidden units depend on each other.
 
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_prob : of the hidden layers
+    steps : to count on
+
+    Returns
+    -------
+    Adaptation, on at most ``MAX_TEST`` test examples
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -161,6 +175,16 @@ def report(
     where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run ``measure`` for each keep probability, the first being the reference, and compare.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_probs : of the hidden layers
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -64,6 +64,10 @@ def run_collection(collection: Collection, options: Namespace, *, say: Callable[
     options : name, quick, seed, replicates (None for the default), data (None for the default), out, workers, scheduler
     say : where the text goes, line by line
 
+    Returns
+    -------
+    The exit code, 0; what goes wrong raises.
+
     Raises
     ------
     ValueError
@@ -93,6 +97,17 @@ def run_all(collection: Collection, names: Sequence[str], options: Namespace, sa
     """Run experiments, each into a folder of its name, and return their pages in the order in which they ended.
 
     With workers, several experiments are run at once, or the conditions of a single one; both give what one worker gives.
+
+    Parameters
+    ----------
+    collection : whose experiments
+    names : of experiments in it
+    options : quick, seed, replicates, data, out, workers, scheduler, as for ``run_collection``
+    say : where the text goes, line by line
+
+    Returns
+    -------
+    Paths of ``report.html``.
 
     Examples
     --------
@@ -139,6 +154,14 @@ def run_all(collection: Collection, names: Sequence[str], options: Namespace, sa
 def compute(run: Run) -> tuple[Report, float]:
     """Run one experiment, and return its report and the seconds that it took.
 
+    Parameters
+    ----------
+    run : all that the result depends on
+
+    Returns
+    -------
+    report, seconds : the seconds by the wall clock
+
     Examples
     --------
     >>> outcome = Report("A title", "Why?", [], "", {}, {})
@@ -154,6 +177,17 @@ def expected_seconds(
     collection: Collection, name: str, data_name: str | None, replicates: int, *, quick: bool
 ) -> float:
     """Return about how long an experiment takes: what was measured, in proportion to replicates and steps.
+
+    Parameters
+    ----------
+    collection, name : which experiment
+    data_name : the data set, a key of ``LOADERS``, or None where the experiment makes its own
+    replicates : how many
+    quick : whether ``--quick`` was given
+
+    Returns
+    -------
+    Seconds, on one core of 2020.
 
     Examples
     --------

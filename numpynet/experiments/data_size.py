@@ -44,6 +44,17 @@ def gains(
 ) -> list[Point]:
     """Train with and without dropout on the first n examples, for each n; those beyond the data become all of them.
 
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    sizes : numbers of training examples n
+    keep_probs : to hold against 1, no dropout
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    One ``Point`` for each n and keep probability; at each n that without dropout comes first.
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -58,6 +69,17 @@ def gains(
 
 def train_on_first(setup: Setup, seeds: Sequence[int], n: int, keep_prob: float, steps: Steps) -> Point:
     """Train at one keep probability on the first n examples.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    n : training examples
+    keep_prob : of the hidden layers
+    steps : to count on
+
+    Returns
+    -------
+    Point
 
     Examples
     --------
@@ -81,6 +103,17 @@ def report(
     where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run ``gains``, and say on how many examples dropout helped, hurt, or made no difference.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    sizes : numbers of training examples n
+    keep_probs : to hold against 1, no dropout
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -23,6 +23,10 @@ def run_document(options: Namespace, *, say: Callable[[str], None] = print) -> i
     options : example ("dropout", "ticket" or None for both), seed, replicates (of the ticket), out
     say : where the text goes
 
+    Returns
+    -------
+    The exit code, 0; what goes wrong raises.
+
     Examples
     --------
     >>> from pathlib import Path

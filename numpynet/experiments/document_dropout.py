@@ -48,6 +48,19 @@ def train_as_meant(
     Everything that the example leaves out is here: the data, a seed, flattened inputs, the mask times the activations,
     the scale 1 / q, the gradient through the mask, and evaluation without masks (by whoever calls ``net.predict``).
 
+    Parameters
+    ----------
+    data : training examples in [0, 1], (N, d), and labels
+    hidden : units of the hidden layer
+    epochs : passes over the data
+    keep_prob : q of the hidden layer
+    lr : learning rate of plain SGD, constant
+    seed : of initial weights, batches and masks
+
+    Returns
+    -------
+    net, theta : the network and its parameters at the end
+
     Examples
     --------
     >>> data = load_digits()
@@ -77,6 +90,16 @@ def train_as_meant(
 def dropout_that_returns_the_mask(h: np.ndarray, drop_prob: float, rng: np.random.Generator) -> np.ndarray:
     """The article's module without its reshape: random bits in place of the masked values.   Equation (D29)
 
+    Parameters
+    ----------
+    h : (..., d); only its shape and dtype are used, and that is the mistake
+    drop_prob : probability of a 0; the article's own p
+    rng : to draw from
+
+    Returns
+    -------
+    0 or 1, in shape and dtype of h.
+
     Examples
     --------
     >>> dropout_that_returns_the_mask(np.array([[5.0, -7.0, 9.0]]), 0.5, np.random.default_rng(0))
@@ -87,6 +110,16 @@ def dropout_that_returns_the_mask(h: np.ndarray, drop_prob: float, rng: np.rando
 
 def dropout_as_printed(h: np.ndarray, drop_prob: float, rng: np.random.Generator) -> np.ndarray:
     """The article's module line by line: rows of 784, overwritten in place by random bits, the shape put back.
+
+    Parameters
+    ----------
+    h : (N, d), contiguous; it is overwritten, as the printed module overwrites its input
+    drop_prob : probability of a 0; the article's own p
+    rng : to draw from
+
+    Returns
+    -------
+    A view of h, 0 or 1.
 
     Raises
     ------
@@ -108,6 +141,16 @@ def dropout_as_printed(h: np.ndarray, drop_prob: float, rng: np.random.Generator
 def dropout_without_scale(h: np.ndarray, keep_prob: float, rng: np.random.Generator) -> np.ndarray:
     """D * h without 1 / q, and nothing done about it in evaluation: the mean of an activation is not kept.
 
+    Parameters
+    ----------
+    h : (..., d)
+    keep_prob : q
+    rng : to draw from
+
+    Returns
+    -------
+    In shape and dtype of h.
+
     Examples
     --------
     >>> dropout_without_scale(np.ones((1, 4)), 0.5, np.random.default_rng(1))
@@ -124,6 +167,15 @@ def returned_mask_loss(n_classes: int, keep_prob: float) -> float:
 
     No input, no weight and no label enters: nothing can be learned.
 
+    Parameters
+    ----------
+    n_classes : K
+    keep_prob : q
+
+    Returns
+    -------
+    Nats for one example.
+
     Examples
     --------
     >>> round(returned_mask_loss(10, 0.5), 6), round(returned_mask_loss(10, 0.8), 6), round(math.log(10), 6)
@@ -139,6 +191,15 @@ def logit_dropout_floor(n_classes: int, drop_prob: float) -> float:
 
     Where the right logit is dropped it is 0, and so are those of the r (K - 1) others that are dropped with it; the best
     that a net can do is to send all wrong logits to minus infinity.
+
+    Parameters
+    ----------
+    n_classes : K
+    drop_prob : r = 1 - q
+
+    Returns
+    -------
+    Nats for one example.
 
     Examples
     --------
@@ -158,6 +219,10 @@ def logit_dropout_loss(logits: np.ndarray, labels: np.ndarray, keep_prob: float,
     labels : (N,)
     keep_prob : q
     scaled : whether kept logits are divided by q
+
+    Returns
+    -------
+    Nats, the mean over the rows.
 
     Examples
     --------
@@ -190,6 +255,18 @@ def train_with_the_mask_returned(split: Split, net: MLP, *, steps: int, lr: floa
 
     The gradient of the bits with respect to the logits is 0, so that of every parameter is.
 
+    Parameters
+    ----------
+    split : the examples
+    net : with no dropout of its own
+    steps : of gradient descent on all examples
+    lr : learning rate, constant
+    seed : of initial weights and bits
+
+    Returns
+    -------
+    Training; nothing has moved in it
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -209,6 +286,19 @@ def train_with_logit_dropout(
 ) -> Training:
     """Train with dropout done right, but on the logits, as the article places it.   Equation (D28)
 
+    Parameters
+    ----------
+    split : the examples
+    net : with no dropout of its own
+    keep_prob : q of the logits
+    steps : of gradient descent on all examples
+    lr : learning rate, constant
+    seed : of initial weights and masks
+
+    Returns
+    -------
+    Training
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -227,6 +317,18 @@ def train_with_logit_dropout(
 
 def train_with_hidden_dropout(split: Split, net: MLP, *, steps: int, lr: float, seed: int = 0) -> Training:
     """Train with dropout where it belongs: on the hidden activations, by the net's own keep_prob.   Equation (B1)
+
+    Parameters
+    ----------
+    split : the examples
+    net : with dropout on its hidden layers
+    steps : of gradient descent on all examples
+    lr : learning rate, constant
+    seed : of initial weights and masks
+
+    Returns
+    -------
+    Training
 
     Examples
     --------
@@ -271,6 +373,15 @@ class Mistake(NamedTuple):
 
 def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Mistake]:
     """Reproduce what goes wrong in the example, each beside what is right.   Equations (B1), (D28) and (D29)
+
+    Parameters
+    ----------
+    seed : of all draws
+    steps : of the trainings with dropout on the logits and on the hidden layer
+
+    Returns
+    -------
+    One ``Mistake`` for each row of the table, its figures as text.
 
     Examples
     --------
@@ -347,6 +458,17 @@ def _runs(module: Callable, rng: np.random.Generator) -> str:
 
 def report(seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, steps: int = 1500) -> Report:
     """Train as the article meant to, and put every misbehaviour beside the right version.
+
+    Parameters
+    ----------
+    seed : of all draws
+    hidden : units of the hidden layer
+    epochs : passes over the digits
+    steps : of the trainings with dropout on the logits and on the hidden layer
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

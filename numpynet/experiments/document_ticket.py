@@ -49,6 +49,20 @@ def train_loop(
     With a mask the pruned weights are 0 in every forward pass and get the gradient 0, so they stay 0 (Equation (M16)).
     The order of the examples depends on the seed alone: two loops with one seed differ in what they begin with only.
 
+    Parameters
+    ----------
+    net : without dropout
+    start : theta at the beginning
+    split : the examples
+    weight_mask : M, in the form of theta; None prunes nothing
+    epochs : passes over the data
+    lr : learning rate of plain SGD, constant
+    seed : of the order of the examples
+
+    Returns
+    -------
+    theta at the end, a new vector.
+
     Examples
     --------
     >>> data = load_digits()
@@ -71,6 +85,18 @@ def gradient(
     net: MLP, theta: Parameters, x: np.ndarray, y: np.ndarray, weight_mask: Parameters | None = None
 ) -> Parameters:
     """Return the gradient of the mean cross-entropy of a batch.   Equations (B2) to (B6)
+
+    Parameters
+    ----------
+    net : without dropout
+    theta : its parameters
+    x : (N, d_0)
+    y : (N,) labels
+    weight_mask : M, in the form of theta; None prunes nothing
+
+    Returns
+    -------
+    In the form of theta; exactly 0 at pruned weights.
 
     Examples
     --------
@@ -105,6 +131,20 @@ def find_ticket(
 
     The step that the article leaves out is ``start=theta_0``: every round trains mask * theta_0, not what was trained.
 
+    Parameters
+    ----------
+    data : whose training examples are used
+    net : without dropout
+    rounds : of pruning
+    rate : share of the surviving weights that goes in a round; in the output layer half as much
+    epochs : of each training
+    lr : learning rate of plain SGD, constant
+    seed : of theta_0 and of the order of the examples
+
+    Returns
+    -------
+    Ticket; the mask has not been trained with yet
+
     Examples
     --------
     >>> ticket = find_ticket(load_digits(), MLP((64, 10, 10)), rounds=2, epochs=1)
@@ -124,6 +164,15 @@ def find_ticket(
 def one_shot_rate(rate: float, rounds: int) -> float:
     """Return the rate that removes in one shot what so many rounds remove, up to rounding.   Equation (L17)
 
+    Parameters
+    ----------
+    rate : share of the survivors that goes in a round
+    rounds : how many
+
+    Returns
+    -------
+    Share of all weights that goes.
+
     Examples
     --------
     >>> round(one_shot_rate(0.2, 2), 2)
@@ -138,6 +187,15 @@ def one_shot_rate(rate: float, rounds: int) -> float:
 def start_without_rewinding(theta_T: Parameters, weight_mask: Parameters) -> Parameters:
     """The second loop's start as printed: the trained weights, some of them zeroed. Nobody kept theta_0.   Equation (L16)
 
+    Parameters
+    ----------
+    theta_T : trained parameters
+    weight_mask : M, in the form of theta
+
+    Returns
+    -------
+    A new vector in the form of theta.
+
     Examples
     --------
     >>> net = MLP((1, 1))
@@ -150,6 +208,18 @@ def start_without_rewinding(theta_T: Parameters, weight_mask: Parameters) -> Par
 
 def train_without_the_mask(net: MLP, start: Parameters, split: Split, weight_mask: Parameters, **loop) -> Parameters:
     """Zero the pruned weights once, then train as if nothing were pruned: the first step brings them back.   Equation (M4)
+
+    Parameters
+    ----------
+    net : without dropout
+    start : theta before it is masked
+    split : the examples
+    weight_mask : M, in the form of theta, used once
+    **loop : epochs, lr and seed of ``train_loop``
+
+    Returns
+    -------
+    theta at the end, a new vector.
 
     Examples
     --------
@@ -167,6 +237,16 @@ def second_net_as_printed(first: Parameters, second: Parameters, weight_mask: Pa
     """The second net, its layers replaced by those of the first: one set of arrays for both, pruned in place.
 
     The second net's own weights are not read: what it was initialised with is thrown away.
+
+    Parameters
+    ----------
+    first : parameters of the first net; changed in place, and that is the mistake
+    second : parameters of the second net, of the same form
+    weight_mask : M, in the form of theta
+
+    Returns
+    -------
+    ``first`` itself.
 
     Examples
     --------
@@ -193,6 +273,18 @@ def train_with_the_other_optimizer(
 ) -> WithOtherOptimizer:
     """The second loop, were the nets two: the optimizer clears and moves the first net, and this one's gradients pile up.
 
+    Parameters
+    ----------
+    net : without dropout
+    pruned : parameters that are to be trained
+    split : the examples
+    weight_mask : M, in the form of theta
+    steps : batches
+
+    Returns
+    -------
+    WithOtherOptimizer
+
     Examples
     --------
     >>> data, net = load_digits(), MLP((64, 10, 10))
@@ -217,6 +309,15 @@ def train_with_the_other_optimizer(
 def revived(theta: Parameters, weight_mask: Parameters) -> float:
     """Return the share of pruned weights that are not 0.
 
+    Parameters
+    ----------
+    theta : any parameters
+    weight_mask : M, in the form of theta, with at least one 0
+
+    Returns
+    -------
+    A number in [0, 1].
+
     Examples
     --------
     >>> net = MLP((2, 2))
@@ -232,6 +333,19 @@ def revived_by_one_step(
     net: MLP, start: Parameters, split: Split, weight_mask: Parameters, optimizer: Optimizer, *, lr: float = LR
 ) -> float:
     """Return the share of pruned weights that are not 0 after a single step without a mask, with any optimizer.   Equation (M16)
+
+    Parameters
+    ----------
+    net : without dropout
+    start : theta before it is masked
+    split : all of it is the batch
+    weight_mask : M, in the form of theta, with at least one 0
+    optimizer : that makes the step, with a fresh state
+    lr : learning rate
+
+    Returns
+    -------
+    A number in [0, 1].
 
     Examples
     --------
@@ -249,6 +363,15 @@ def revived_by_one_step(
 
 def weights_left(net: MLP, theta: Parameters) -> float:
     """Return the share of weights (not biases) that are not 0.
+
+    Parameters
+    ----------
+    net : whose layout says which are weights
+    theta : its parameters
+
+    Returns
+    -------
+    A number in [0, 1].
 
     Examples
     --------
@@ -284,6 +407,19 @@ def arms(
     lr: float = LR,
 ) -> Arms:
     """Train the ticket and what it has to be compared with, and the two that the article's code may pass off as one.
+
+    Parameters
+    ----------
+    data : training examples, and the test examples that accuracy is measured on
+    seeds : (R,) one training of each arm for each
+    hidden : units of the hidden layer
+    rounds : of pruning
+    epochs : of each training
+    lr : learning rate of plain SGD, constant
+
+    Returns
+    -------
+    Arms, with R numbers for each name
 
     Examples
     --------
@@ -321,6 +457,18 @@ def side_by_side(
     data: Dataset, seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, lr: float = LR
 ) -> list[Mistake]:
     """Reproduce what goes wrong in the example, each beside what is right.   Equations (L4), (L16), (M16)
+
+    Parameters
+    ----------
+    data : training examples
+    seed : of all draws
+    hidden : units of the hidden layer
+    epochs : of each training
+    lr : learning rate of plain SGD, constant
+
+    Returns
+    -------
+    One ``Mistake`` for each row of the table, its figures as text.
 
     Examples
     --------
@@ -400,6 +548,16 @@ def side_by_side(
 
 def report(seeds: Sequence[int] = (0, 1, 2, 3, 4), *, hidden: int = HIDDEN, epochs: int = EPOCHS) -> Report:
     """Put the example right on digits, and say what the printed one does instead.
+
+    Parameters
+    ----------
+    seeds : one training of each arm for each; the first also shows the mistakes
+    hidden : units of the hidden layer
+    epochs : of each training
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -77,6 +77,15 @@ QUICK_STEPS = 300
 def run_dropout(options: Namespace, *, say: Callable[[str], None] = print) -> int:
     """List the experiments, or run one or all of them, and return the exit code; see ``run_collection``.
 
+    Parameters
+    ----------
+    options : what ``numpynet dropout`` parsed
+    say : where the text goes, line by line
+
+    Returns
+    -------
+    The exit code.
+
     Examples
     --------
     >>> run_dropout(Namespace(name="list"), say=lambda text: print(text[:25]))
@@ -99,6 +108,16 @@ def collection() -> Collection:
 
 def setup_of(data, *, quick: bool, folder: Path | None = None) -> Setup:
     """Return how nets are trained on a data set; nothing is kept in the folder.
+
+    Parameters
+    ----------
+    data : a Dataset with a name of ``SETUPS``
+    quick : whether to train for ``QUICK_STEPS`` only
+    folder : not used
+
+    Returns
+    -------
+    Setup
 
     Examples
     --------

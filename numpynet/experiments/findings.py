@@ -62,6 +62,20 @@ class Claim(NamedTuple):
 def verdict(finding: Finding, claim: Claim) -> str:
     """Say how the two stand to each other, as far as the interval allows.
 
+    Parameters
+    ----------
+    finding : measured, replicate by replicate
+    claim : about it
+
+    Returns
+    -------
+    "agrees", "disagrees", "no disagreement was seen", or "not told" and why.
+
+    Raises
+    ------
+    ValueError
+        ``claim.expects`` is none of ``EXPECTATIONS``.
+
     Examples
     --------
     >>> claim = Claim("gain", "Somebody", "tickets win", "above")
@@ -108,6 +122,10 @@ def write_results(
     tables : records with heading, header and rows, as a page shows them
     remark : what the intervals allow to say, line by line
 
+    Returns
+    -------
+    Path of the file.
+
     Raises
     ------
     ValueError
@@ -146,6 +164,14 @@ def write_results(
 def read_results(folder: Path) -> dict[str, Any]:
     """Read what ``write_results`` wrote, with findings and claims as records.
 
+    Parameters
+    ----------
+    folder : that holds ``results.json``
+
+    Returns
+    -------
+    What ``write_results`` was given, by name; findings and claims are records.
+
     Raises
     ------
     StorageError
@@ -170,6 +196,20 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 def parse_results(document: Any, name: str) -> dict[str, Any]:
     """Return the document of one experiment with findings and claims as records, or raise ``StorageError``.
+
+    Parameters
+    ----------
+    document : what JSON held
+    name : of the file, for errors
+
+    Returns
+    -------
+    What ``write_results`` was given, by name; findings and claims are records.
+
+    Raises
+    ------
+    StorageError
+        It has another format, or lacks what an experiment writes.
 
     Examples
     --------

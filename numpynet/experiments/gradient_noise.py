@@ -37,6 +37,16 @@ def exact_noise(net: MLP, theta: Parameters, split: Split) -> GradientNoise:
 
     The expected gradient is that of the expected loss, not that of the net without masks; the cosine between them shows it.
 
+    Parameters
+    ----------
+    net : small, with dropout: all its masks are listed
+    theta : its parameters, no stack
+    split : few examples, at least two
+
+    Returns
+    -------
+    GradientNoise
+
     Examples
     --------
     >>> net = MLP((2, 3, 2), keep_prob=0.8)
@@ -61,6 +71,17 @@ def exact_noise(net: MLP, theta: Parameters, split: Split) -> GradientNoise:
 def sampled_ratio(net: MLP, theta: Parameters, split: Split, rng: np.random.Generator) -> float:
     """Return the variance of the gradient with one random mask for each example, over that without masks.
 
+    Parameters
+    ----------
+    net : with dropout
+    theta : its parameters
+    split : the examples
+    rng : of the masks
+
+    Returns
+    -------
+    A ratio of variances, each the sum over all P parameters; above 1 where masks add noise.
+
     Examples
     --------
     >>> net = MLP((2, 3, 2), keep_prob=0.8)
@@ -76,6 +97,17 @@ def sampled_ratio(net: MLP, theta: Parameters, split: Split, rng: np.random.Gene
 
 def per_example_gradients(net: MLP, theta: Parameters, split: Split, unit_masks: UnitMasks | None = None) -> np.ndarray:
     """Return the gradient of the loss of each example, (N, P): N stacks of one example.
+
+    Parameters
+    ----------
+    net : the network
+    theta : its P parameters, no stack
+    split : N examples
+    unit_masks : for each example, (N, 1, d_in) of each layer; None draws none
+
+    Returns
+    -------
+    (N, P), in the order of ``theta.vector``
 
     Examples
     --------

@@ -65,6 +65,10 @@ def layer_slopes(
     rng : of masks and units
     n_masks : drawn for each example and layer
 
+    Returns
+    -------
+    LayerSlopes, (L - 1, R) each, in nats for a change of q by 1
+
     Examples
     --------
     >>> net = MLP((3, 5, 4, 2), keep_prob=0.8)
@@ -91,6 +95,19 @@ def slopes_of(
 ) -> Slopes:
     """Estimate the slopes on both splits; the same seed draws the same uniform numbers for every keep probability.
 
+    Parameters
+    ----------
+    net : with unit dropout on the inputs of all layers but the first
+    theta : a stack of R replicates
+    keep_prob : that they were trained with
+    training, test : the first ``MAX_EXAMPLES`` of each are used
+    seed : of masks and units
+    n_masks : drawn for each example and layer
+
+    Returns
+    -------
+    Slopes
+
     Examples
     --------
     >>> net = MLP((3, 5, 2), keep_prob=0.8)
@@ -108,6 +125,14 @@ def slopes_of(
 
 def slope_table(slopes: Sequence[Slopes]) -> Table:
     """Return the table of the slopes, a row for each keep probability and layer.
+
+    Parameters
+    ----------
+    slopes : one for each keep probability
+
+    Returns
+    -------
+    Table, with means over the replicates and their 95 % t-intervals, in nats for a change of q by 1
 
     Examples
     --------
@@ -127,6 +152,14 @@ def slope_table(slopes: Sequence[Slopes]) -> Table:
 
 def slope_remark(slopes: Sequence[Slopes]) -> str:
     """Say for which keep probabilities the loss would have q rise, and for which fall.
+
+    Parameters
+    ----------
+    slopes : one for each keep probability
+
+    Returns
+    -------
+    Text, a line for each statement.
 
     Examples
     --------
@@ -157,6 +190,14 @@ def slope_remark(slopes: Sequence[Slopes]) -> str:
 
 def slope_picture(slopes: Sequence[Slopes]) -> Figure:
     """Draw the slopes against keep_prob, training examples beside test examples, a line for each layer.
+
+    Parameters
+    ----------
+    slopes : one for each keep probability
+
+    Returns
+    -------
+    Figure of two axes
 
     Examples
     --------

@@ -63,6 +63,10 @@ def sweep(
     fix_kept : False for fixed n; True for fixed q * n, with n = (half the set-up's width) / q, rounded
     where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
 
+    Returns
+    -------
+    One ``Point`` for each keep probability, in their order.
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -78,6 +82,18 @@ def train_at(setup: Setup, seeds: Sequence[int], keep_prob: float, fix_kept: boo
     """Train at one keep probability, with the widths of the set-up or with half of them kept on the average.
 
     With n_masks above 0 the slope of the expected loss is estimated with so many masks for each example.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_prob : q in (0, 1]
+    fix_kept : False for fixed n; True for fixed q * n, with n = (half the set-up's width) / q, rounded
+    n_masks : drawn for each example and layer; 0 estimates no slope
+    steps : to count on
+
+    Returns
+    -------
+    Point
 
     Examples
     --------
@@ -99,6 +115,14 @@ def train_at(setup: Setup, seeds: Sequence[int], keep_prob: float, fix_kept: boo
 def best_of(points: Sequence[Point]) -> Point:
     """Return the point with the largest mean test accuracy, the first of them if there are several.
 
+    Parameters
+    ----------
+    points : at least one
+
+    Returns
+    -------
+    One of them.
+
     Examples
     --------
     >>> points = [Point(q, (8,), np.zeros(2), np.array(test)) for q, test in ((0.5, [0.7, 0.8]), (1.0, [0.8, 0.9]))]
@@ -110,6 +134,14 @@ def best_of(points: Sequence[Point]) -> Point:
 
 def plateau(points: Sequence[Point]) -> list[float]:
     """Return all keep probabilities whose paired difference to the best contains 0, the best included.
+
+    Parameters
+    ----------
+    points : of the same seeds, at least one
+
+    Returns
+    -------
+    Keep probabilities, in the order of points; paired by seed, 95 % t-interval.
 
     Examples
     --------
@@ -131,6 +163,18 @@ def report(
     where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run both sweeps, and say how wide the plateaus are, and where the loss would have q go.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_probs : q, at fixed width n
+    fixed_kept : q, at fixed q * n
+    n_masks : drawn for each example and layer, for the slopes
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -30,14 +30,32 @@ class Estimate(NamedTuple):
     stacks: int
 
     def seconds(self, workers: int = 1) -> float:
-        """Time for everything, with so many stacks at once."""
+        """Time for everything, with so many stacks at once.
+
+        Parameters
+        ----------
+        workers : stacks at once
+
+        Returns
+        -------
+        Seconds.
+        """
         return self._seconds(workers, self.step)
 
     def _seconds(self, workers: int, step: float) -> float:
         return -(-self.stacks // workers) * self.trainings * (self.steps * step + self.records * self.evaluation)
 
     def text(self, workers: int = 1) -> str:
-        """Say it in one sentence."""
+        """Say it in one sentence.
+
+        Parameters
+        ----------
+        workers : stacks at once
+
+        Returns
+        -------
+        Text.
+        """
         share = self.records * self.evaluation / (self.steps * self.step + self.records * self.evaluation)
         alone = self._seconds(workers, self.fastest)
         busy = self.fastest < 0.7 * self.step
@@ -57,6 +75,10 @@ def measure(experiment: Experiment, examples: Examples, *, seconds: float = 1.0)
     ----------
     experiment, examples : what is to be run, on what
     seconds : how long to run it at least
+
+    Returns
+    -------
+    Estimate
 
     Examples
     --------
@@ -133,6 +155,14 @@ def _time_of(state, split) -> float:
 
 def clock(seconds: float) -> str:
     """Return a time as people say it.
+
+    Parameters
+    ----------
+    seconds : >= 0
+
+    Returns
+    -------
+    Text, in the two largest units.
 
     Examples
     --------

@@ -34,6 +34,14 @@ from numpynet.statistics import t_interval
 def configured(options: Namespace) -> Experiment:
     """Return the experiment that the preset and the options describe.
 
+    Parameters
+    ----------
+    options : preset, scale, and those of ``OPTIONS``, each None where it was not given
+
+    Returns
+    -------
+    Experiment
+
     Raises
     ------
     ValueError
@@ -60,6 +68,14 @@ def configured(options: Namespace) -> Experiment:
 def run(options: Namespace) -> int:
     """Run an experiment, or go on with it, and report it.
 
+    Parameters
+    ----------
+    options : what ``numpynet lottery run`` parsed
+
+    Returns
+    -------
+    The exit code.
+
     Raises
     ------
     TypeError, ValueError, OSError
@@ -72,6 +88,14 @@ def run(options: Namespace) -> int:
 
 def resume(options: Namespace) -> int:
     """Go on with the run in a folder.
+
+    Parameters
+    ----------
+    options : what ``numpynet lottery resume`` parsed
+
+    Returns
+    -------
+    The exit code.
 
     Raises
     ------
@@ -191,7 +215,12 @@ def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
 
 
 def run_and_tell(group: Group) -> None:
-    """``run_group``, with a line in the log after each level; a task for any worker."""
+    """``run_group``, with a line in the log after each level; a task for any worker.
+
+    Parameters
+    ----------
+    group : the replicates of one stack, and the folder of their run
+    """
 
     def on_level(group: Group, level: Level) -> None:
         run_folder.log(Path(group.folder), "level", **level_facts(group, level))
@@ -200,7 +229,17 @@ def run_and_tell(group: Group) -> None:
 
 
 def level_facts(group: Group, level: Level) -> dict:
-    """Return what is told of a level as soon as it is done: validation accuracies, because nothing is chosen by the test."""
+    """Return what is told of a level as soon as it is done: validation accuracies, because nothing is chosen by the test.
+
+    Parameters
+    ----------
+    group : whose level it is
+    level : just finished
+
+    Returns
+    -------
+    trials, level, density, and name of an arm -> mean validation accuracy; what JSON can hold.
+    """
     accuracies: dict[str, list[float]] = {}
     for arm, trained in level.trained.items():
         accuracies.setdefault(arm.name, []).append(t_interval(trained.final("validation")).mean)
@@ -234,6 +273,14 @@ def _publish(folder: Path) -> Path:
 def make_report(options: Namespace) -> int:
     """Write the report of a run anew, finished or not, and print its tables.
 
+    Parameters
+    ----------
+    options : with ``folder``, that of the run
+
+    Returns
+    -------
+    The exit code.
+
     Raises
     ------
     StorageError
@@ -261,6 +308,14 @@ def list_presets() -> int:
 
 def compare_runs(options: Namespace) -> int:
     """Compare the tickets of two runs, seed by seed, and write a page about it.
+
+    Parameters
+    ----------
+    options : with ``first`` and ``second``, the folders of the runs, and what ``numpynet lottery compare`` parsed beside
+
+    Returns
+    -------
+    The exit code.
 
     Raises
     ------

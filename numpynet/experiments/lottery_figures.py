@@ -43,6 +43,11 @@ LABELS = {
 def percent_axis(ax: Axes, densities: Sequence[float]) -> None:
     """Make the x axis one of weights left in percent, logarithmic, from dense to sparse.
 
+    Parameters
+    ----------
+    ax : to change
+    densities : of all levels that are drawn, above 0 up to 1
+
     Examples
     --------
     >>> _, (ax,) = new_figure()
@@ -70,6 +75,10 @@ def against_density(
     densities : of the levels
     name : of the number, "test_accuracy_stop" for instance
     ylabel, scale : of the axis
+
+    Returns
+    -------
+    Figure
 
     Examples
     --------
@@ -137,6 +146,10 @@ def paired_differences(comparisons: Mapping[str, Mapping[int, Comparison]], dens
     comparisons : arm -> level -> ``Comparison``; "dense" is the dense net
     densities : of the levels
 
+    Returns
+    -------
+    Figure of one pair of axes for each comparison, in percentage points
+
     Examples
     --------
     >>> from numpynet.statistics import t_interval
@@ -187,6 +200,10 @@ def learning_curves(curves: Mapping[str, Mapping[float, tuple[Sequence[float], n
     curves : arm -> density -> (steps (S,), accuracies (S, R))
     ylabel : of the axis
 
+    Returns
+    -------
+    Figure of one pair of axes for each arm, in %
+
     Examples
     --------
     >>> one = ([0, 10], np.array([[0.1, 0.1], [0.8, 0.9]]))
@@ -221,6 +238,10 @@ def first_layer(mask: np.ndarray, image_shape: tuple[int, int] | None) -> Figure
     mask : (d_0, d_1), binary
     image_shape : (rows, columns) of an example as a picture, or None
 
+    Returns
+    -------
+    Figure of two axes, and a colour bar where there is a picture
+
     Examples
     --------
     >>> len(first_layer(np.eye(4), (2, 2)).axes), len(first_layer(np.eye(4), None).axes)
@@ -249,6 +270,10 @@ def initial_and_final(theta_0: Parameters, theta_T: Parameters, weight_mask: Par
     ----------
     theta_0, theta_T, weight_mask : of one network
     most : weights of a layer that are drawn; of a larger one every n-th is
+
+    Returns
+    -------
+    Figure of one pair of axes for each layer
 
     Examples
     --------
@@ -287,6 +312,10 @@ def live_units_and_densities(
     cells, densities : see ``against_density``
     layer_densities : level -> the density of each layer
     widths : of the hidden layers
+
+    Returns
+    -------
+    Figure of two axes, in %
 
     Examples
     --------
@@ -328,6 +357,10 @@ def overlaid(
     Parameters
     ----------
     names, cells, densities : of the runs, at most seven
+
+    Returns
+    -------
+    Figure
 
     Examples
     --------

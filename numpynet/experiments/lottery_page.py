@@ -43,6 +43,10 @@ def lottery_report(folder: Path) -> Report:
     ----------
     folder : of the run, finished or not
 
+    Returns
+    -------
+    Report, ready for ``publish``
+
     Raises
     ------
     StorageError
@@ -88,6 +92,15 @@ def lottery_report(folder: Path) -> Report:
 def densities_of(found: Mapping[tuple[int, str], Cell], experiment: Experiment) -> list[float]:
     """Return the density of every level, as it was counted, or as it will be.
 
+    Parameters
+    ----------
+    found : (level, arm) -> ``Cell``, of ``analysis.cells``
+    experiment : of the run
+
+    Returns
+    -------
+    (rounds + 1,) shares of weights left, the dense net first.
+
     Examples
     --------
     >>> densities_of({}, Experiment(rounds=1))
@@ -101,6 +114,15 @@ def densities_of(found: Mapping[tuple[int, str], Cell], experiment: Experiment) 
 
 def all_comparisons(found: Mapping[tuple[int, str], Cell], experiment: Experiment) -> dict[str, dict[int, Comparison]]:
     """Return the ticket against the dense net and against every control, level by level.
+
+    Parameters
+    ----------
+    found : (level, arm) -> ``Cell``, of ``analysis.cells``
+    experiment : of the run
+
+    Returns
+    -------
+    "dense" or a control -> level -> ``Comparison``, where both have a finished replicate in common.
 
     Examples
     --------

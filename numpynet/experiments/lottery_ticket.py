@@ -17,6 +17,14 @@ from numpynet.storage import StorageError
 def take_ticket(options: Namespace) -> int:
     """Save the ticket that the options name and say what it is, or check a file; 1 if a check fails.
 
+    Parameters
+    ----------
+    options : what ``numpynet lottery ticket`` parsed
+
+    Returns
+    -------
+    The exit code.
+
     Raises
     ------
     StorageError, ValueError
@@ -41,6 +49,10 @@ def ticket_of(folder: Path, *, trial: int = 0, level: int | None = None, density
     folder : of the run, finished or not
     trial : which replicate
     level, density : which mask; the level whose density is nearest, or the last one that is done
+
+    Returns
+    -------
+    Ticket
 
     Raises
     ------

@@ -24,6 +24,14 @@ KIND = "part of an experiment"
 def settings_digest(settings: Mapping[str, object]) -> str:
     """Return the SHA-256 of settings and of the versions that a result may depend on, in hexadecimal.
 
+    Parameters
+    ----------
+    settings : text, numbers, lists and dicts of these; the order of names does not count
+
+    Returns
+    -------
+    64 hexadecimal digits.
+
     Examples
     --------
     >>> settings_digest({"seed": 1, "steps": 3}) == settings_digest({"steps": 3, "seed": 1})
@@ -49,6 +57,10 @@ def kept(
     name : a word or two for the file
     settings : everything that the arrays depend on, as text, numbers, lists and dicts of these
     compute : makes the arrays, if it must
+
+    Returns
+    -------
+    name -> array
 
     Raises
     ------

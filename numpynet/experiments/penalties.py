@@ -57,6 +57,20 @@ def trained(
 ) -> np.ndarray:
     """Train a linear layer with dropout on its inputs, and return weights and bias of the replicates, (R, d + 1).
 
+    Parameters
+    ----------
+    split : N examples of d inputs
+    keep_prob : q of the inputs
+    loss : of the one output
+    lr : first learning rate; it falls to 0 as half a cosine
+    seeds : (R,)
+    steps : to count on
+    n_steps : of gradient descent on all examples, masks drawn anew in each
+
+    Returns
+    -------
+    (R, d + 1) in float64
+
     Examples
     --------
     >>> split = linear_data(np.random.default_rng(0))
@@ -100,6 +114,17 @@ class LogisticFit(NamedTuple):
 def linear_path(keep_probs: Sequence[float], seeds: Sequence[int], steps: Steps, n_steps: int = STEPS) -> LinearPath:
     """Train linear models with input dropout and hold them against ridge regression.   Equation (D7)
 
+    Parameters
+    ----------
+    keep_probs : (Q,) of the inputs
+    seeds : (R,)
+    steps : to count on
+    n_steps : of each training
+
+    Returns
+    -------
+    LinearPath
+
     Examples
     --------
     >>> path = linear_path((0.8, 0.4), [0, 1], Steps("linear", 40), 20)
@@ -120,6 +145,17 @@ def linear_path(keep_probs: Sequence[float], seeds: Sequence[int], steps: Steps,
 
 def logistic_fit(keep_prob: float, seeds: Sequence[int], steps: Steps, n_steps: int = STEPS) -> LogisticFit:
     """Train logistic models with input dropout and hold them against the exact minimum.   Equation (D9)
+
+    Parameters
+    ----------
+    keep_prob : q of the inputs
+    seeds : (R,)
+    steps : to count on
+    n_steps : of the training
+
+    Returns
+    -------
+    LogisticFit
 
     Examples
     --------
@@ -146,6 +182,16 @@ def logistic_fit(keep_prob: float, seeds: Sequence[int], steps: Steps, n_steps: 
 
 def report(seeds: Sequence[int], *, keep_probs: Sequence[float] = KEEP_PROBS, steps: int = STEPS) -> Report:
     """Run both, and say how far the trained weights are from theory.
+
+    Parameters
+    ----------
+    seeds : one replicate for each
+    keep_probs : of the linear model
+    steps : of each training
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -23,6 +23,14 @@ FREQUENCIES = (1.0, 1.0, 0.5, 0.5, 0.1, 0.1)  # how often each input of the logi
 def linear_data(rng: np.random.Generator) -> Split:
     """Draw correlated inputs and noisy targets, both centred, so that the bias is 0 for every keep probability.
 
+    Parameters
+    ----------
+    rng : to draw from
+
+    Returns
+    -------
+    Split of (N, d) inputs and (N, 1) targets in float64
+
     Examples
     --------
     >>> data = linear_data(np.random.default_rng(0))
@@ -38,6 +46,16 @@ def linear_data(rng: np.random.Generator) -> Split:
 def ridge_of_dropout(x: np.ndarray, y: np.ndarray, keep_prob: float) -> np.ndarray:
     """Return (X'X + (1-q)/q diag(X'X))^-1 X'y, what dropout on the inputs converges to.   Equation (D7)
 
+    Parameters
+    ----------
+    x : (N, d)
+    y : (N, 1)
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    (d, 1)
+
     Examples
     --------
     >>> ridge_of_dropout(np.array([[1.0], [2.0]]), np.array([[2.0], [4.0]]), 0.8)                # 2 shrinks to 2 * 0.8
@@ -49,6 +67,17 @@ def ridge_of_dropout(x: np.ndarray, y: np.ndarray, keep_prob: float) -> np.ndarr
 
 def enumerated_loss(x: np.ndarray, y: np.ndarray, w: np.ndarray, keep_prob: float) -> float:
     """Return E ||y - (D * X / q) w||^2, every mask of a row run through.   Equation (D7)
+
+    Parameters
+    ----------
+    x : (N, d), d small: there are 2^d masks
+    y : (N, 1)
+    w : (d, 1)
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    A sum over the examples.
 
     Examples
     --------
@@ -62,6 +91,17 @@ def enumerated_loss(x: np.ndarray, y: np.ndarray, w: np.ndarray, keep_prob: floa
 
 def penalised_loss(x: np.ndarray, y: np.ndarray, w: np.ndarray, keep_prob: float) -> float:
     """Return ||y - Xw||^2 + (1-q)/q sum_i (X'X)_ii w_i^2, the closed form.   Equation (D7)
+
+    Parameters
+    ----------
+    x : (N, d)
+    y : (N, 1)
+    w : (d, 1)
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    A sum over the examples.
 
     Examples
     --------
@@ -78,6 +118,14 @@ def penalised_loss(x: np.ndarray, y: np.ndarray, w: np.ndarray, keep_prob: float
 def logistic_data(rng: np.random.Generator) -> Split:
     """Draw normal inputs that are on (not 0) with different frequencies, and labels 0 or 1 of a logistic model.
 
+    Parameters
+    ----------
+    rng : to draw from
+
+    Returns
+    -------
+    Split of (N, d) inputs and (N, 1) labels in float64
+
     Examples
     --------
     >>> data = logistic_data(np.random.default_rng(0))
@@ -92,6 +140,16 @@ def logistic_data(rng: np.random.Generator) -> Split:
 def exact_penalty(x: np.ndarray, beta: np.ndarray, keep_prob: float) -> float:
     """Return R = sum_n E A(x~_n beta) - A(x_n beta), A = softplus, every mask run through.   Equation (D9)
 
+    Parameters
+    ----------
+    x : (N, d), d small: there are 2^d masks
+    beta : (d, 1)
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    Nats, a sum over the examples; >= 0 (Jensen).
+
     Examples
     --------
     >>> round(exact_penalty(np.array([[1.0]]), np.array([[2.0]]), 0.8), 4)          # 0.8 A(2.5) + 0.2 A(0) - A(2)
@@ -103,6 +161,16 @@ def exact_penalty(x: np.ndarray, beta: np.ndarray, keep_prob: float) -> float:
 
 def adaptive_strengths(x: np.ndarray, beta: np.ndarray, keep_prob: float) -> np.ndarray:
     """Return c_i = (1-q)/q sum_n A''(x_n beta) x_ni^2: the penalty is sum_i c_i beta_i^2 / 2 to second order.   Equation (D9)
+
+    Parameters
+    ----------
+    x : (N, d)
+    beta : (d, 1)
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    (d,)
 
     Examples
     --------
@@ -116,6 +184,16 @@ def adaptive_strengths(x: np.ndarray, beta: np.ndarray, keep_prob: float) -> np.
 def quadratic_penalty(x: np.ndarray, beta: np.ndarray, keep_prob: float) -> float:
     """Return sum_i c_i beta_i^2 / 2, the second-order form of ``exact_penalty``.   Equation (D9)
 
+    Parameters
+    ----------
+    x : (N, d)
+    beta : (d, 1)
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    Nats, a sum over the examples.
+
     Examples
     --------
     >>> quadratic_penalty(np.array([[1.0], [0.0]]), np.array([[0.4]]), 0.8) < 0.0625 * 0.4**2 / 2          # A'' < 1/4
@@ -126,6 +204,16 @@ def quadratic_penalty(x: np.ndarray, beta: np.ndarray, keep_prob: float) -> floa
 
 def logistic_minimum(x: np.ndarray, y: np.ndarray, keep_prob: float) -> np.ndarray:
     """Return the (beta, bias) that minimise the expected loss under input dropout exactly, by Newton's method, (d + 1, 1).
+
+    Parameters
+    ----------
+    x : (N, d), d small: there are 2^d masks
+    y : (N, 1) labels 0 or 1
+    keep_prob : q of the inputs
+
+    Returns
+    -------
+    (d + 1, 1), the bias last
 
     Raises
     ------
@@ -164,6 +252,15 @@ def logistic_minimum(x: np.ndarray, y: np.ndarray, keep_prob: float) -> np.ndarr
 
 def all_dropped(x: np.ndarray, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
     """Return D * X / q for every mask of a row, (2^d, N, d), and the probabilities (2^d,).   Equation (D1)
+
+    Parameters
+    ----------
+    x : (N, d), d small: there are 2^d masks
+    keep_prob : q; at 1 there is one mask, of ones
+
+    Returns
+    -------
+    dropped, probability : (2^d, N, d) and (2^d,)
 
     Examples
     --------

@@ -50,6 +50,10 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
     command : that repeats the run, for the page
     say : where the text goes
 
+    Returns
+    -------
+    Path of ``report.html``.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -104,6 +108,14 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
 
 def claims_table(outcome: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return header and rows: what was said, by whom, what was measured here, and whether the two agree.
+
+    Parameters
+    ----------
+    outcome : with findings and claims
+
+    Returns
+    -------
+    header, rows : text, a row for each claim
 
     Examples
     --------

@@ -34,12 +34,32 @@ class Setup(NamedTuple):
     steps: int = 2000
 
     def net(self, keep_prob: float, hidden: Sequence[int] | None = None) -> MLP:
-        """Return the net with dropout on its hidden layers, of other widths if they are given."""
+        """Return the net with dropout on its hidden layers, of other widths if they are given.
+
+        Parameters
+        ----------
+        keep_prob : of the hidden layers
+        hidden : units of each hidden layer; None takes those of the set-up
+
+        Returns
+        -------
+        MLP
+        """
         widths = self.hidden if hidden is None else hidden
         return MLP((self.data.train.x.shape[1], *widths, self.data.n_classes), keep_prob=keep_prob)
 
     def plan(self, *, every: int | None = None, n_train: int | None = None) -> TrainingPlan:
-        """Return the plan, with a record after every so many steps; a batch is not larger than n_train."""
+        """Return the plan, with a record after every so many steps; a batch is not larger than n_train.
+
+        Parameters
+        ----------
+        every : steps between records; None makes about ``RECORDS`` of them
+        n_train : training examples, where they are not all of the data's
+
+        Returns
+        -------
+        TrainingPlan
+        """
         n_train = len(self.data.train.x) if n_train is None else n_train
         return TrainingPlan(
             steps=self.steps,
@@ -51,7 +71,16 @@ class Setup(NamedTuple):
         )
 
     def settings(self, seeds: Sequence[int]) -> dict[str, object]:
-        """Return what a report has to say about it."""
+        """Return what a report has to say about it.
+
+        Parameters
+        ----------
+        seeds : one replicate for each
+
+        Returns
+        -------
+        name -> text, for the table of settings
+        """
         data = self.data
         return {
             "data": f"{data.name}: {len(data.train.x)} training and {len(data.test.x)} test examples. {data.source}",
@@ -76,7 +105,17 @@ class Steps:
         self.progress.show(0)
 
     def follow(self, records: Iterable[Record], note: str = "") -> Iterator[Record]:
-        """Pass the records of one training on, and show how far it is."""
+        """Pass the records of one training on, and show how far it is.
+
+        Parameters
+        ----------
+        records : of one training
+        note : a word or two for the progress line
+
+        Yields
+        ------
+        The same records.
+        """
         step = 0
         for record in records:
             step = record.step
@@ -85,7 +124,13 @@ class Steps:
         self.before += step
 
     def at(self, step: int, note: str = "") -> None:
-        """Show that the present training has come to this step."""
+        """Show that the present training has come to this step.
+
+        Parameters
+        ----------
+        step : of the present training
+        note : a word or two for the progress line
+        """
         self.progress.show(self.before + step, note)
 
     def close(self) -> None:
@@ -103,6 +148,19 @@ def train_stack(
     monitors: Mapping[str, Split] | None = None,
 ) -> TrainingState:
     """Train a replicate for each seed, all in one stack, and return where the training ended.
+
+    Parameters
+    ----------
+    net : the network
+    plan : how to train
+    split : the training examples
+    seeds : (R,)
+    steps : to count on
+    monitors : name -> examples that each record evaluates
+
+    Returns
+    -------
+    TrainingState; its theta is a stack of R replicates
 
     Examples
     --------
@@ -142,6 +200,10 @@ def measure_each(
     what, n_steps : for the progress line: a word or two, and the steps of one measurement
     where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
 
+    Returns
+    -------
+    One measurement for each condition, in their order.
+
     Examples
     --------
     >>> measure_each(lambda a, b, steps: a * b, [(2, 3), (4, 5)], "products", 1)
@@ -160,6 +222,14 @@ def measure_each(
 def measure_condition(condition: Condition) -> Any:
     """Make one measurement, in a worker.
 
+    Parameters
+    ----------
+    condition : a function and its arguments but the last
+
+    Returns
+    -------
+    What the function returns.
+
     Examples
     --------
     >>> measure_condition(Condition(lambda a, b, steps: a * b, (2, 3)))
@@ -170,6 +240,16 @@ def measure_condition(condition: Condition) -> Any:
 
 def accuracies(net: MLP, theta: Parameters, split: Split) -> np.ndarray:
     """Return the accuracy of each replicate in evaluation, (R,).
+
+    Parameters
+    ----------
+    net : the network
+    theta : a stack of R replicates
+    split : the examples
+
+    Returns
+    -------
+    (R,) from 0 to 1
 
     Examples
     --------
@@ -183,6 +263,14 @@ def accuracies(net: MLP, theta: Parameters, split: Split) -> np.ndarray:
 
 def paired(values: Sequence[float], reference: Sequence[float]) -> Interval:
     """Return the mean of the differences, replicate by replicate, with its 95 % interval.
+
+    Parameters
+    ----------
+    values, reference : (R,) of the same seeds, in the same order
+
+    Returns
+    -------
+    Interval
 
     Examples
     --------
@@ -209,6 +297,10 @@ def layer_table(found: Sequence[Any], measures: Sequence[Measure]) -> tuple[tupl
     ----------
     found : records with a field ``keep_prob`` and one for each measure
     measures : the columns; one that is compared is followed by its paired difference to the reference
+
+    Returns
+    -------
+    header, rows : text, a row for each hidden layer and keep_prob
 
     Examples
     --------
@@ -241,6 +333,14 @@ def layer_table(found: Sequence[Any], measures: Sequence[Measure]) -> tuple[tupl
 def direction(difference: Interval) -> str:
     """Say where a difference lies, as far as its interval allows: above, below, or not told apart.
 
+    Parameters
+    ----------
+    difference : of paired replicates
+
+    Returns
+    -------
+    "above", "below" or "not told apart".
+
     Examples
     --------
     >>> direction(t_interval([0.1, 0.2, 0.3])), direction(t_interval([-0.1, 0.2])), direction(t_interval([0.3]))
@@ -255,6 +355,14 @@ def direction(difference: Interval) -> str:
 
 def seeds_setting(seeds: Sequence[int]) -> dict[str, object]:
     """Return what a report has to say about its seeds.
+
+    Parameters
+    ----------
+    seeds : one replicate for each
+
+    Returns
+    -------
+    One row for the table of settings.
 
     Examples
     --------

@@ -72,6 +72,15 @@ BINS = np.linspace(-8, 14, 45)
 def log_alpha_of_weights(theta: Parameters, log_sigma2: Parameters) -> Parameters:
     """Return log alpha = log sigma^2 - log W^2, as a new vector.   Equation (D19)
 
+    Parameters
+    ----------
+    theta : parameters
+    log_sigma2 : log of their noise's variance, in the form of theta
+
+    Returns
+    -------
+    In the form of theta.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -100,6 +109,10 @@ def loss_and_gradients(
     x, y : (..., B, d_0) and (..., B)
     noise : for each layer (..., B, d_l), standard normal
     kl_scale : 1 / N for the variational bound of N training examples
+
+    Returns
+    -------
+    loss, d_theta, d_log_sigma2 : (...,), and twice in the form of theta
 
     Examples
     --------
@@ -142,6 +155,16 @@ def loss_and_gradients(
 def train_sparse(setup: Setup, seeds: Sequence[int], kl_weight: float, steps: Steps) -> SparseNet:
     """Train weights and their noise together, R replicates in one stack, each with the streams of its seed.
 
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    kl_weight : of the divergence, which is phased in over the first half of the steps; 1 is the variational bound
+    steps : to count on
+
+    Returns
+    -------
+    SparseNet, a stack of R replicates
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -178,6 +201,15 @@ def train_sparse(setup: Setup, seeds: Sequence[int], kl_weight: float, steps: St
 def cut(net: MLP, log_alpha: Parameters) -> Parameters:
     """Return the weight mask that leaves out what drowns in its noise, 1 at biases.   Equation (D20)
 
+    Parameters
+    ----------
+    net : the network
+    log_alpha : in the form of theta, or a stack
+
+    Returns
+    -------
+    0 or 1, in form and dtype of log_alpha.
+
     Examples
     --------
     >>> net = MLP((2, 1))
@@ -192,6 +224,16 @@ def cut(net: MLP, log_alpha: Parameters) -> Parameters:
 
 def compare(setup: Setup, seeds: Sequence[int], kl_weight: float, steps: Steps) -> tuple[Pruned, Pruned]:
     """Train with learned noise and plainly; cut both to the same number of weights in every layer, and test.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    kl_weight : of the divergence; 1 is the variational bound
+    steps : to count on
+
+    Returns
+    -------
+    sparse, plain : cut by noise, and by magnitude
 
     Examples
     --------
@@ -223,6 +265,16 @@ def report(
     where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Compare learned noise with magnitude at each weight of the divergence.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    kl_weights : of the divergence; 1 is the variational bound
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -55,6 +55,16 @@ class Activity(NamedTuple):
 def hidden_activations(net: MLP, theta: Parameters, x: np.ndarray) -> list[np.ndarray]:
     """Return the activations of each hidden layer in evaluation, (..., N, d_l).
 
+    Parameters
+    ----------
+    net : of L layers
+    theta : its parameters, or a stack of them
+    x : (..., N, d_0)
+
+    Returns
+    -------
+    L - 1 arrays, (..., N, d_l)
+
     Examples
     --------
     >>> net = MLP((2, 3, 4, 1))
@@ -67,6 +77,16 @@ def hidden_activations(net: MLP, theta: Parameters, x: np.ndarray) -> list[np.nd
 
 def measure(setup: Setup, seeds: Sequence[int], keep_prob: float, steps: Steps) -> Activity:
     """Train with this keep probability, and count what is off.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_prob : of the hidden layers
+    steps : to count on
+
+    Returns
+    -------
+    Activity, on at most ``MAX_TEST`` test examples
 
     Examples
     --------
@@ -97,6 +117,16 @@ def report(
     where: Mapping[str, Any] | None = None,
 ) -> Report:
     """Run ``measure`` for each keep probability, the first being the reference, and compare.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_probs : of the hidden layers
+    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------

@@ -64,6 +64,17 @@ def time_steps(
 ) -> StepTimes:
     """Time training steps with and without hidden dropout, block by block in turns.
 
+    Parameters
+    ----------
+    keep_prob : of the hidden layers, in one of the two
+    sizes : units of the inputs, of each hidden layer and of the output
+    pairs : blocks of each kind that are timed; two more of each go before them
+    seed : of examples and trainings
+
+    Returns
+    -------
+    StepTimes, (pairs,) each: processor seconds of one step, the mean of a block
+
     Examples
     --------
     >>> times = time_steps(0.8, sizes=(5, 4, 3), pairs=2)
@@ -109,6 +120,10 @@ def validation_losses(
     keep_probs : of the hidden layers
     batch_sizes : one for each keep probability, at most all training examples; None for that of the set-up
 
+    Returns
+    -------
+    One ``Speed`` for each keep probability.
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -135,6 +150,15 @@ def validation_losses(
 def steps_to(speed: Speed, target: float) -> np.ndarray:
     """Return for each replicate the first recorded step with at most this loss, nan where there is none.
 
+    Parameters
+    ----------
+    speed : the losses of R replicates
+    target : in nats
+
+    Returns
+    -------
+    (R,)
+
     Examples
     --------
     >>> steps_to(Speed(0.8, 100, [0, 10, 20], np.array([[2.0, 2.0], [1.5, 1.8], [0.9, 1.2]])), 1.0)
@@ -147,6 +171,14 @@ def steps_to(speed: Speed, target: float) -> np.ndarray:
 
 def reachable_loss(speeds: Sequence[Speed]) -> float:
     """Return the smallest loss that every replicate of every condition reaches: the largest of their minima.
+
+    Parameters
+    ----------
+    speeds : of all conditions
+
+    Returns
+    -------
+    Nats.
 
     Examples
     --------
@@ -172,6 +204,16 @@ def noise_while_training(
     setup: Setup, seeds: Sequence[int], keep_probs: Sequence[float], *, n_noise: int = N_NOISE
 ) -> list[Noise]:
     """Measure the noise of the gradient at the start, after a tenth, half and all of a training with dropout.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_probs : of the hidden layers, each below 1
+    n_noise : training examples, the first ones, whose gradients are measured
+
+    Returns
+    -------
+    One ``Noise`` for each keep probability.
 
     Examples
     --------
@@ -216,6 +258,22 @@ def report(
     pairs: int = 60,
 ) -> Report:
     """Measure time, steps and noise; the first keep probability, 1, is the reference.
+
+    Parameters
+    ----------
+    setup, seeds : data and training; one replicate for each seed
+    keep_probs : of the hidden layers
+    n_noise : training examples whose gradients are measured
+    pairs : blocks of each kind that are timed
+
+    Returns
+    -------
+    Report, ready for ``publish``
+
+    Raises
+    ------
+    ValueError
+        The first keep probability is not 1.
 
     Examples
     --------

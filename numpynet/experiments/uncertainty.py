@@ -44,6 +44,14 @@ QUICK = {"steps": 600, "n_masks": 50}
 def curve(x: np.ndarray) -> np.ndarray:
     """The true curve, sin(3 x) + x^2: steep at the left end of the training range, less so at the right.
 
+    Parameters
+    ----------
+    x : of any shape
+
+    Returns
+    -------
+    In the shape of x.
+
     Examples
     --------
     >>> curve(np.array([0.0, 1.0])).round(2)
@@ -54,6 +62,15 @@ def curve(x: np.ndarray) -> np.ndarray:
 
 def noisy_points(rng: np.random.Generator, n: int = N_TRAIN) -> Split:
     """Draw n points of the curve, x uniform on [-1, 1], with Gaussian noise; targets are floating, for a squared error.
+
+    Parameters
+    ----------
+    rng : to draw from
+    n : how many
+
+    Returns
+    -------
+    Split of (n, 1) inputs and (n, 1) targets in float32
 
     Examples
     --------
@@ -76,17 +93,45 @@ class Uncertainty(NamedTuple):
     tries: np.ndarray  # (10, G) single functions of the first replicate
 
     def over(self, values: np.ndarray, where: str) -> np.ndarray:
-        """Return the mean of values (R, G) over the grid inside the training range, left or right of it, (R,)."""
+        """Return the mean of values (R, G) over the grid inside the training range, left or right of it, (R,).
+
+        Parameters
+        ----------
+        values : (R, G), on the grid
+        where : "inside", "left" or "right"
+
+        Returns
+        -------
+        (R,)
+        """
         region = np.select([self.x < -EDGE, self.x > EDGE], ["left", "right"], "inside")
         return values[:, region == where].mean(axis=1)
 
     def covered(self, where: str) -> np.ndarray:
-        """Return the share of the grid where the curve lies within two predictive standard deviations, (R,)."""
+        """Return the share of the grid where the curve lies within two predictive standard deviations, (R,).
+
+        Parameters
+        ----------
+        where : "inside", "left" or "right"
+
+        Returns
+        -------
+        (R,) from 0 to 1
+        """
         band = 2 * np.sqrt(self.std**2 + self.noise_std**2)
         return self.over(np.abs(self.mean - curve(self.x)) <= band, where)
 
     def slope(self, where: str) -> np.ndarray:
-        """Return the mean absolute slope of the mean function, (R,)."""
+        """Return the mean absolute slope of the mean function, (R,).
+
+        Parameters
+        ----------
+        where : "inside", "left" or "right"
+
+        Returns
+        -------
+        (R,)
+        """
         return self.over(np.abs(np.gradient(self.mean, self.x, axis=1)), where)
 
 
@@ -105,6 +150,10 @@ def regress(
     steps : to count on
     n_steps : of the training
     n_masks : T
+
+    Returns
+    -------
+    Uncertainty
 
     Examples
     --------
@@ -159,6 +208,16 @@ def length_scale() -> float:
 
 def report(seeds: Sequence[int], *, steps: int = STEPS, n_masks: int = N_MASKS) -> Report:
     """Run ``regress`` for each activation, and compare spread and error inside and outside.
+
+    Parameters
+    ----------
+    seeds : one replicate for each
+    steps : of each training
+    n_masks : T, functions that are drawn for each replicate
+
+    Returns
+    -------
+    Report, ready for ``publish``
 
     Examples
     --------
