@@ -169,6 +169,16 @@ def check_memory(options: Namespace, sizes: Sequence[int], keep_probs: Sequence[
 def check_candidates(options: Namespace, sizes: Sequence[int]) -> None:
     """Raise if targeted dropout would have no candidate in any layer, because floor(share n) is 0.   Equation (D22)
 
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+    sizes : units of the inputs, of each hidden layer and of the output
+
+    Raises
+    ------
+    ValueError
+        The share of candidates is too small for the widest layer.
+
     Examples
     --------
     >>> check_candidates(Namespace(dropout="targeted-weights", target_share=0.01), (64, 30, 10))
@@ -190,6 +200,14 @@ def check_candidates(options: Namespace, sizes: Sequence[int]) -> None:
 
 def share_of(options: Namespace) -> float:
     """Return the share of the candidates of targeted dropout.
+
+    Parameters
+    ----------
+    options : what ``numpynet train`` parsed
+
+    Returns
+    -------
+    A number in (0, 1].
 
     Examples
     --------

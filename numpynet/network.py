@@ -184,6 +184,11 @@ class MLP:
         A list with an array (*batch_shape, d_in) or None for each layer. Where keep_prob is 1 the numbers are drawn
         all the same, so that streams stay aligned; where it is None nothing is drawn.
 
+        Raises
+        ------
+        TypeError
+            batch_shape is no tuple, or is empty.
+
         Examples
         --------
         >>> net = MLP((4, 3, 2), keep_prob=0.8)

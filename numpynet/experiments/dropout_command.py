@@ -88,8 +88,8 @@ def run_dropout(options: Namespace, *, say: Callable[[str], None] = print) -> in
 
     Examples
     --------
-    >>> run_dropout(Namespace(name="list"), say=lambda text: print(text[:25]))
-    name           seconds  q
+    >>> run_dropout(Namespace(name="list"), say=lambda text: print(*text.split()[:4]))
+    name seconds quick data
     0
     """
     return run_collection(collection(), options, say=say)
