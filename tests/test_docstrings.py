@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "numpynet"
 SECTIONS = ["Parameters", "Returns", "Yields", "Raises", "Warns", "See Also", "Notes", "References", "Examples"]
 # Rooms, and files of rooms, in which nothing may be left to guess: those whose functions a reader calls.
 COMPLETE = {
-    *("lottery", "link"),
+    *("lottery", "link", "gradcheck"),
     *("equations", "parameters.py", "layer_rules.py", "initializers.py", "optimizers.py", "schedules.py", "network.py"),
     *("plan.py", "training.py", "checkpoints.py", "subnetworks.py", "statistics.py", "storage.py", "seeding.py"),
     *("fields.py", "progress.py", "parallel.py", "threads.py", "survivors.py", "data", "pruning"),

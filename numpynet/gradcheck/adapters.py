@@ -61,6 +61,10 @@ def from_object(
     shared : False gives each forward pass a layer of its own; True uses one for all, and a layer that is not
         reentrant (a second forward before backward) is found out
 
+    Returns
+    -------
+    forward, backward : in the form of a ``LayerPair``
+
     Notes
     -----
     An attribute may be a path such as ``"params.W"``; the parts may be keys of dictionaries.
@@ -110,6 +114,10 @@ def from_cache(
     forward, backward : as they are; wrap them in a lambda to leave keywords out
     order : where each gradient stands in what backward returns, by position or by key; None if in the forward's order
 
+    Returns
+    -------
+    forward, backward : in the form of a ``LayerPair``
+
     Examples
     --------
     >>> forward, backward = from_cache(lambda x, w: (x @ w, (x, w)), lambda dy, c: {"w": c[0].T @ dy, "x": dy @ c[1].T},
@@ -136,6 +144,10 @@ def from_closure(function: Callable[..., Any], *, order: Sequence[int | str] | N
     function : called with the arrays, and masks by keyword
     order : as for ``from_cache``
 
+    Returns
+    -------
+    forward, backward : in the form of a ``LayerPair``
+
     Examples
     --------
     >>> forward, backward = from_closure(lambda z: (z * (z > 0), lambda dh: dh * (z > 0)))
@@ -157,6 +169,10 @@ def self_drawing_dropout_pair(make: Callable[[float], tuple[Forward, Backward]],
     ----------
     make : keep_prob -> (forward, backward) of one of the adapters; forward takes h alone
     name : of the pair in reports
+
+    Returns
+    -------
+    the pair, with the law (D1) for the mask that was read off
 
     Examples
     --------

@@ -37,7 +37,16 @@ Candidates = Callable[[Scene], Iterator[Candidate]]
 
 
 def softmax_cross_entropy(scene: Scene) -> Iterator[Candidate]:
-    """Yield the bugs 1 to 8 of the loss; the right gradient is dy (P - Y) / N.   Equation (B2)"""
+    """Yield the bugs 1 to 8 of the loss; the right gradient is dy (P - Y) / N.   Equation (B2)
+
+    Parameters
+    ----------
+    scene : logits (N, K), labels (N,), and dy, one number
+
+    Yields
+    ------
+    dlogits of each bug, (N, K)
+    """
     logits, labels, dy = scene.inputs["logits"], scene.inputs["labels"], scene.dy
     N, K = logits.shape
     P, Y = softmax(logits), np.eye(K)[labels]
@@ -61,7 +70,16 @@ def softmax_cross_entropy(scene: Scene) -> Iterator[Candidate]:
 
 
 def relu(scene: Scene) -> Iterator[Candidate]:
-    """Yield the gates of bug 20; the right gradient is dy * (z > 0).   Equations (B4), (B11)"""
+    """Yield the gates of bug 20; the right gradient is dy * (z > 0).   Equations (B4), (B11)
+
+    Parameters
+    ----------
+    scene : z (N, d) and dy (N, d)
+
+    Yields
+    ------
+    dz of each bug, (N, d), and the wrong output
+    """
     z, dy = scene.inputs["z"], scene.dy
     yield Candidate("dz", "20a", dy)
     yield Candidate("dz", "20b", dy * (dy > 0))
@@ -71,7 +89,16 @@ def relu(scene: Scene) -> Iterator[Candidate]:
 
 
 def dropout(scene: Scene) -> Iterator[Candidate]:
-    """Yield the scales and masks of bugs 9 to 13 and 18; the right gradient is D * dy / q.   Equation (B3)"""
+    """Yield the scales and masks of bugs 9 to 13 and 18; the right gradient is D * dy / q.   Equation (B3)
+
+    Parameters
+    ----------
+    scene : h, unit_mask and dy (N, d), keep_prob
+
+    Yields
+    ------
+    dh and output of each bug, (N, d)
+    """
     h, D, q = scene.inputs["h"], scene.inputs["unit_mask"], scene.inputs["keep_prob"]
     for bug, dh in _dropout_backward(scene.dy, D, q):
         yield Candidate("dh", bug, dh)
@@ -104,7 +131,16 @@ def _dropout_forward(h: np.ndarray, D: np.ndarray, q: float) -> Iterator[tuple[s
 
 
 def linear(scene: Scene) -> Iterator[Candidate]:
-    """Yield the bugs of the masked linear layer; right are Equations (B3), (B5) and (B6)."""
+    """Yield the bugs of the masked linear layer; right are Equations (B3), (B5) and (B6).
+
+    Parameters
+    ----------
+    scene : x (N, d_in), W (d_in, d_out), b (d_out,), dy (N, d_out), and masks and keep_prob if there are any
+
+    Yields
+    ------
+    dx, dW, db and output of each bug; shapes may be wrong, where that is the bug
+    """
     inputs, dy = scene.inputs, scene.dy
     x, W, b = inputs["x"], inputs["W"], inputs["b"]
     D, M, q = _or_ones(inputs.get("unit_mask"), x), _or_ones(inputs.get("weight_mask"), W), inputs.get("keep_prob", 1.0)
@@ -146,7 +182,16 @@ def linear(scene: Scene) -> Iterator[Candidate]:
 
 
 def l2_penalty(scene: Scene) -> Iterator[Candidate]:
-    """Yield the bugs of weight decay in one layer; right is lambda M * W.   Equation (B21)"""
+    """Yield the bugs of weight decay in one layer; right is lambda M * W.   Equation (B21)
+
+    Parameters
+    ----------
+    scene : W (d_in, d_out), weight_decay, perhaps weight_mask, and dy, one number
+
+    Yields
+    ------
+    dW and penalty of each bug
+    """
     W, weight_decay, dy = scene.inputs["W"], scene.inputs["weight_decay"], scene.dy
     M = _or_ones(scene.inputs.get("weight_mask"), W)
     yield Candidate("dW", "24a", 0 * W)
@@ -158,7 +203,16 @@ def l2_penalty(scene: Scene) -> Iterator[Candidate]:
 
 
 def network(scene: Scene) -> Iterator[Candidate]:
-    """Yield what goes wrong between layers (20e, 21) and with weight decay (24), for every W and b of the network."""
+    """Yield what goes wrong between layers (20e, 21) and with weight decay (24), for every W and b of the network.
+
+    Parameters
+    ----------
+    scene : W1, b1, ... and the constants of ``layers.compose_network``, and dy, one number
+
+    Yields
+    ------
+    the gradients of each bug, array by array
+    """
     right = dict(_network_gradients(scene, weight_decay=scene.inputs["weight_decay"]))
     n_layers = len(scene.inputs["weight_masks"])
     weight_decay = scene.inputs["weight_decay"]

@@ -50,6 +50,15 @@ def check_pair(
     file : for the command that reproduces
     max_entries : with more entries in all arrays together one random direction per array decides
 
+    Returns
+    -------
+    the report; what the functions under test do wrong stands in it
+
+    Raises
+    ------
+    ValueError
+        sizes are not four positive integers, or the pair draws other arrays than it names.
+
     Examples
     --------
     >>> from numpynet.gradcheck import REFERENCE, bug, relu_pair

@@ -42,6 +42,15 @@ def check_layers(
     stop : True ends at the first pair that does not pass
     file, stages : as for ``check_pair``
 
+    Returns
+    -------
+    a report for each pair, those that lack a half first
+
+    Raises
+    ------
+    ValueError
+        There is no pair of the name in ``only``.
+
     Examples
     --------
     >>> from numpynet.gradcheck import REFERENCE
@@ -100,6 +109,10 @@ def check_function(
     seed : for directions
     method : "complex step" or "central difference" to force one
     constants : handed over by keyword
+
+    Returns
+    -------
+    the report
 
     Raises
     ------
@@ -160,6 +173,10 @@ def check_network(
     seed : as for ``check_pair``
     n_examples : how many are drawn where x is None
     stages, max_entries : as for ``check_pair``
+
+    Returns
+    -------
+    the report
 
     Examples
     --------

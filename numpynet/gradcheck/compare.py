@@ -57,6 +57,10 @@ def compare(
     rtol, atol : the tolerance is rtol * scale + atol
     floor : s, the least scale
 
+    Returns
+    -------
+    the comparison; NaN is wrong
+
     Examples
     --------
     >>> compare(np.array([1.0, 2.0]), np.array([1.0, 2.5])).index
@@ -84,6 +88,10 @@ def compare_at_kinks(
     f, x : the function and the point
     analytic, numeric : its gradient under test, and by ``numeric_gradient``, over all entries
     floor : the least scale of the comparison
+
+    Returns
+    -------
+    the comparison, with the flat indices of entries at a kink
     """
     strict = compare(analytic, numeric.value, rtol=numeric.rtol, atol=numeric.atol, floor=floor)
     if strict.passed:
@@ -115,6 +123,17 @@ def stratified_entries(
     Kept and pruned entries are drawn separately (ten random entries of a matrix that is 90 % pruned are all pruned with
     probability 0.35), with the ends of the first and of the last row and column, and one entry for each of up to 32
     output units.
+
+    Parameters
+    ----------
+    shape : of the array
+    mask : binary, of a shape that broadcasts to it; None for no mask
+    rng : numpy.random.Generator
+    n_random : how many to draw of all, of the kept and of the pruned entries
+
+    Returns
+    -------
+    (n,) integers in 0 ... size - 1
 
     Examples
     --------

@@ -75,6 +75,10 @@ def diagnose(
     factors : name -> value, see ``draws.factors``; None for those that need no sizes (-1, 2, 1/2)
     wrong : which entries are wrong, or None to find out
 
+    Returns
+    -------
+    the diagnosis
+
     Examples
     --------
     >>> n = np.array([[1.0, 2.0], [3.0, 0.0]])
@@ -222,6 +226,10 @@ def scaling_law(cs: Sequence[float], draws: Sequence[Mapping[str, float]]) -> di
     cs : the measured factor of each draw
     draws : the sizes of each draw, name -> positive value
 
+    Returns
+    -------
+    name -> exponent in -2 ... 2, those of 0 left out; or None
+
     Examples
     --------
     >>> scaling_law([10.0, 24.0, 42.0], [{"N": 5, "q": 0.5}, {"N": 6, "q": 0.25}, {"N": 21, "q": 0.5}])
@@ -247,6 +255,10 @@ def settled_causes(causes: Sequence[Cause], law: dict[str, int] | None, sign: fl
     causes : those that one draw could not tell apart
     law : exponents, as by ``scaling_law``
     sign : of the factor
+
+    Returns
+    -------
+    the causes, as they came where there is no law
     """
     if law is None:
         return tuple(causes)

@@ -38,6 +38,15 @@ Draw = Callable[[np.random.Generator, Sizes, float], Inputs]
 def factors(sizes: Sizes, keep_prob: float) -> dict[str, float]:
     """Return the factors that a wrong gradient can be explained with, by name.
 
+    Parameters
+    ----------
+    sizes : of the check
+    keep_prob : q in (0, 1]; at 1 the factors with 1 - q are left out
+
+    Returns
+    -------
+    name -> value
+
     Examples
     --------
     >>> factors(Sizes(5, 7, 11, 3), 0.7)["q/(1-q)"]
@@ -54,6 +63,14 @@ def factors(sizes: Sizes, keep_prob: float) -> dict[str, float]:
 
 def coincidences(sizes: Sizes, keep_prob: float) -> list[tuple[str, str]]:
     """Return the pairs of factors that no single draw of these sizes could tell apart (closer than 1e-3, relatively).
+
+    Parameters
+    ----------
+    sizes, keep_prob : as for ``factors``
+
+    Returns
+    -------
+    pairs of names
 
     Examples
     --------
@@ -74,6 +91,14 @@ def coincidences(sizes: Sizes, keep_prob: float) -> list[tuple[str, str]]:
 def draw_sizes(rng: np.random.Generator) -> Sizes:
     """Return sizes that differ pairwise and leave at least two keep probabilities without a coincidence.
 
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    sizes: N in 4 ... 8, d_in and d_out in 6 ... 11, K in 3 ... 5
+
     Examples
     --------
     >>> len(set(draw_sizes(np.random.default_rng(0))))
@@ -88,6 +113,15 @@ def draw_sizes(rng: np.random.Generator) -> Sizes:
 
 def draw_keep_prob(rng: np.random.Generator, sizes: Sizes) -> float:
     """Return a keep probability whose factors do not coincide for these sizes; any, if there is none such.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    sizes : of the check
+
+    Returns
+    -------
+    one of ``KEEP_PROBS``
 
     Examples
     --------
@@ -104,6 +138,14 @@ def streams(seed: int) -> tuple[np.random.Generator, ...]:
     They are separate, so that giving the sizes of a draw by hand changes nothing else: the line that reproduces a
     finding names both.
 
+    Parameters
+    ----------
+    seed : an integer >= 0
+
+    Returns
+    -------
+    four generators
+
     Examples
     --------
     >>> len(streams(0))
@@ -114,6 +156,21 @@ def streams(seed: int) -> tuple[np.random.Generator, ...]:
 
 def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], density: float) -> np.ndarray:
     """Return a binary mask, float64, with a 0 and a 1 in it; its rows are not all alike.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : of the mask, with two entries at least
+    density : probability of a 1
+
+    Returns
+    -------
+    mask, of this shape
+
+    Raises
+    ------
+    ValueError
+        The shape has fewer than two entries.
 
     Examples
     --------
@@ -135,6 +192,15 @@ def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], density: float) 
 def draw_signed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return normal numbers of both signs, none close to 0: a gate has two sides, and no kink is nearby.
 
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : of the array
+
+    Returns
+    -------
+    float64, of this shape, |x| >= 0.05
+
     Examples
     --------
     >>> x = draw_signed(np.random.default_rng(0), (2, 3))
@@ -150,6 +216,15 @@ def draw_signed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def draw_labels(rng: np.random.Generator, n_examples: int, n_classes: int) -> np.ndarray:
     """Return integer labels of at least two classes.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n_examples, n_classes : N and K
+
+    Returns
+    -------
+    (N,) integers in 0 ... K - 1
 
     Examples
     --------
@@ -168,6 +243,10 @@ def draw_normal(**shapes: tuple[str | int, ...]) -> Draw:
     Parameters
     ----------
     shapes : argument name -> shape, as in ``draw_normal(x=("N", "d_in"), gain=("d_in",))``
+
+    Returns
+    -------
+    function: rng, sizes, keep_prob -> ``Inputs``
 
     Examples
     --------

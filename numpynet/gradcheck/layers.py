@@ -70,6 +70,10 @@ def layers_of(module: Any) -> Layers:
     module : what a student's file became when it was imported; ``inverted_dropout_forward`` and its backward are taken
         for ``dropout_forward`` and ``dropout_backward``
 
+    Returns
+    -------
+    the functions, None where there is none
+
     Raises
     ------
     ValueError
@@ -100,6 +104,14 @@ def compose_network(layers: Layers) -> NetworkLoss:
     The function it returns takes ``parameters`` (a dict W1, b1, W2, b2, ...), ``x``, and by keyword ``labels``,
     ``unit_masks`` (one for the input of each layer, or None), ``keep_prob``, ``weight_masks`` (one for each layer) and
     ``weight_decay``, and gives (loss, dict of gradients). Equations (B1) to (B6) and (B21), composed.
+
+    Parameters
+    ----------
+    layers : with everything that a network is wired of; ``mask_gradients`` is not needed
+
+    Returns
+    -------
+    function: parameters, x, keywords -> loss, gradients
 
     Examples
     --------

@@ -68,6 +68,10 @@ def complex_direction(
     x, v : float64, of one shape
     step : h; the result does not depend on it while h^2 vanishes beside 1
 
+    Returns
+    -------
+    J v, float64, in the shape of f's output
+
     Examples
     --------
     >>> complex_direction(lambda x: x * x, np.array([1.0, 2.0]), np.array([1.0, 1.0]))
@@ -86,6 +90,10 @@ def hessian_vector_product(
     gradient : returns the gradient at an array of the shape of x, by an explicit backward pass
     x, v : float64, of one shape
     step : h, as for ``complex_direction``
+
+    Returns
+    -------
+    H v, float64, in the shape of x
 
     Examples
     --------
@@ -109,6 +117,10 @@ def central_difference(
     step : h for entries of size up to 1
     entries : flat indices of the entries to differentiate, or None for all
 
+    Returns
+    -------
+    gradient, float64, in the shape of x; or one number for each of ``entries``
+
     Examples
     --------
     >>> central_difference(lambda x: (x * x).sum(), np.array([1.0, 2.0]))
@@ -120,6 +132,16 @@ def central_difference(
 
 def richardson(f: Scalar, x: np.ndarray, *, step: float = RICHARDSON_STEP) -> np.ndarray:
     """Return (4 D(h/2) - D(h)) / 3 of central differences D: the h^2 term cancels and 1e-13 is reached.   Equation (B26)
+
+    Parameters
+    ----------
+    f : takes an array of the shape of x and returns one real number
+    x : float64 array; it is not written to
+    step : h for entries of size up to 1
+
+    Returns
+    -------
+    gradient, float64, in the shape of x
 
     Examples
     --------
@@ -145,6 +167,10 @@ def one_sided_differences(
     ----------
     f, x, step, entries : as for ``central_difference``
     centre : f(x), if it is known already; only their mean does not depend on it
+
+    Returns
+    -------
+    left, right : float64, in the shape of x; or one number for each of ``entries``
 
     Examples
     --------
@@ -201,6 +227,15 @@ def numeric_gradient(
     rng : for the direction
     entries : flat indices of the entries to differentiate, or None for all
     method : "complex step" or "central difference" to force one; None to choose
+
+    Returns
+    -------
+    the gradient, with the method and the tolerances that suit it
+
+    Raises
+    ------
+    TypeError
+        The complex step was forced, and f cannot stand it.
 
     Examples
     --------

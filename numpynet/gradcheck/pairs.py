@@ -59,6 +59,10 @@ def linear_pair(forward: Callable, backward: Callable, *, name: str = "linear", 
     name : of the pair in reports
     masked : False for a plain layer forward(x, W, b), which takes no masks
 
+    Returns
+    -------
+    the pair, with its law (B1) and its known bugs
+
     Examples
     --------
     >>> linear_pair(REFERENCE.linear_forward, REFERENCE.linear_backward).differentiable
@@ -96,6 +100,16 @@ def linear_pair(forward: Callable, backward: Callable, *, name: str = "linear", 
 def relu_pair(forward: Callable, backward: Callable, *, name: str = "relu") -> LayerPair:
     """Return the pair of ReLU: forward(z) and -> dz.
 
+    Parameters
+    ----------
+    forward : takes z (N, d); returns h and a cache
+    backward : takes dh and the cache; returns dz
+    name : of the pair in reports
+
+    Returns
+    -------
+    the pair, with its law and its known bugs
+
     Examples
     --------
     >>> relu_pair(REFERENCE.relu_forward, REFERENCE.relu_backward).name
@@ -112,6 +126,16 @@ def activation_pair(
     activation: Activation, *, law: Callable | None = None, candidates: Candidates | None = None
 ) -> LayerPair:
     """Return the pair of any activation: forward(z) and -> dz.
+
+    Parameters
+    ----------
+    activation : name, forward and backward
+    law : z -> h, what forward should return, or None
+    candidates : the known bugs, or None
+
+    Returns
+    -------
+    the pair
 
     Examples
     --------
@@ -133,6 +157,16 @@ def activation_pair(
 
 def dropout_pair(forward: Callable, backward: Callable, *, name: str = "dropout") -> LayerPair:
     """Return the pair of inverted dropout with the mask as an argument: forward(h, unit_mask=, keep_prob=) and -> dh.
+
+    Parameters
+    ----------
+    forward : as above; returns y (N, d) and a cache
+    backward : takes dy and the cache
+    name : of the pair in reports
+
+    Returns
+    -------
+    the pair, with its law (D1) and its known bugs
 
     Examples
     --------
@@ -163,6 +197,16 @@ def softmax_cross_entropy_pair(
 ) -> LayerPair:
     """Return the pair of the loss: forward(logits, labels=) and backward(dloss, cache) -> dlogits.
 
+    Parameters
+    ----------
+    forward : as above; logits (N, K), labels (N,) -> mean loss in nats, one number, and a cache
+    backward : as above
+    name : of the pair in reports
+
+    Returns
+    -------
+    the pair, with its law (B18) and its known bugs
+
     Examples
     --------
     >>> f = REFERENCE
@@ -188,6 +232,16 @@ def softmax_cross_entropy_pair(
 
 def l2_penalty_pair(forward: Callable, backward: Callable, *, name: str = "l2_penalty") -> LayerPair:
     """Return the pair of weight decay: forward(W, weight_decay=, weight_mask=) and backward(dpenalty, cache) -> dW.
+
+    Parameters
+    ----------
+    forward : as above; returns one number and a cache
+    backward : as above
+    name : of the pair in reports
+
+    Returns
+    -------
+    the pair, with its law (B21) and its known bugs
 
     Examples
     --------
@@ -217,6 +271,16 @@ def mask_gradients_pair(
     linear_forward: Callable, mask_gradients: Callable, *, name: str = "mask_gradients"
 ) -> LayerPair:
     """Return the pair that differentiates the linear layer with respect to its masks.   Equation (B23)
+
+    Parameters
+    ----------
+    linear_forward : as for ``linear_pair``
+    mask_gradients : takes dy and the cache; returns d_weight_mask, d_unit_mask
+    name : of the pair in reports
+
+    Returns
+    -------
+    the pair, which is differentiated as if masks were real numbers
 
     Examples
     --------
@@ -253,6 +317,16 @@ def function_pair(
     name : of the pair in reports
     more : further fields of LayerPair
 
+    Returns
+    -------
+    the pair
+
+    Raises
+    ------
+    ValueError
+        From the forward pass of the pair, so that it stands in the report: the value of the function is no single
+        number.
+
     Examples
     --------
     >>> from numpynet.gradcheck.draws import draw_normal
@@ -285,6 +359,16 @@ def network_loss_pair(network_loss: NetworkLoss, *, name: str = "network", n_lay
     """Return the pair of a whole network with its loss and weight decay; see ``layers.compose_network`` for the call.
 
     Both hidden layers have one width, so that a gate or an activation taken from the wrong layer fits and can be named.
+
+    Parameters
+    ----------
+    network_loss : parameters, x, keywords -> loss, gradients
+    name : of the pair in reports
+    n_layers : affine layers
+
+    Returns
+    -------
+    the pair, held against the reference network
 
     Examples
     --------
@@ -352,6 +436,14 @@ _MAKERS = {
 def pairs_of(layers: Layers) -> list[LayerPair]:
     """Return the pairs of an implementation, from the loss backwards; the whole network, if it can be built, is last.
 
+    Parameters
+    ----------
+    layers : functions of an implementation
+
+    Returns
+    -------
+    the pairs whose both halves are there
+
     Examples
     --------
     >>> [pair.name for pair in pairs_of(REFERENCE)]
@@ -371,6 +463,14 @@ def pairs_of(layers: Layers) -> list[LayerPair]:
 
 def missing_functions(layers: Layers) -> dict[str, str]:
     """Return pair -> the function that it lacks, for the pairs of which one half is there.
+
+    Parameters
+    ----------
+    layers : functions of an implementation
+
+    Returns
+    -------
+    name of the pair -> name of the function
 
     Examples
     --------

@@ -38,6 +38,16 @@ def naming_rates(n_draws: int = 200, seed: int = 0, bugs: Iterable[Bug] = (*ZOO,
     Each draw has sizes, keep probability, masks and arrays of its own. All layers are checked, from the loss backwards,
     and the first that does not pass is the verdict; no check knows what was planted.
 
+    Parameters
+    ----------
+    n_draws : for each bug
+    seed : of the first draw; the others follow
+    bugs : of the zoo, all by default
+
+    Returns
+    -------
+    a rate for each bug
+
     Examples
     --------
     >>> from numpynet.gradcheck.zoo import bug
@@ -62,6 +72,15 @@ def naming_rates(n_draws: int = 200, seed: int = 0, bugs: Iterable[Bug] = (*ZOO,
 def rows_named(rates: Iterable[Rate], threshold: float = 0.95) -> dict[int, bool]:
     """Return row of the bug table -> whether every variant of it is named in that share of the draws.
 
+    Parameters
+    ----------
+    rates : of ``naming_rates``; mutants do not count, they have no row
+    threshold : share of the draws
+
+    Returns
+    -------
+    number of the row -> whether it is named
+
     Examples
     --------
     >>> from numpynet.gradcheck.zoo import bug
@@ -79,6 +98,15 @@ def rows_named(rates: Iterable[Rate], threshold: float = 0.95) -> dict[int, bool
 def false_alarms(n_draws: int, seed: int = 0) -> list[Report]:
     """Check the reference in n_draws draws (seven pairs each) and return the reports that did not pass.
 
+    Parameters
+    ----------
+    n_draws : how many
+    seed : of the first draw; the others follow
+
+    Returns
+    -------
+    the reports, none if all is well
+
     Examples
     --------
     >>> false_alarms(1)
@@ -91,6 +119,14 @@ def false_alarms(n_draws: int, seed: int = 0) -> list[Report]:
 
 def rates_table(rates: Iterable[Rate]) -> str:
     """Return the rates as a table in plain text.
+
+    Parameters
+    ----------
+    rates : of ``naming_rates``
+
+    Returns
+    -------
+    lines of text, shares in %
 
     Examples
     --------

@@ -124,6 +124,10 @@ class Report:
         ----------
         detail : "off", "where", "ratio" or "cause"
 
+        Returns
+        -------
+        lines of text
+
         Examples
         --------
         >>> Report("pass", "relu", "relu").text("off")
@@ -201,6 +205,14 @@ class Report:
     def to_dict(self, detail: str = "cause") -> dict[str, Any]:
         """Return the fields of the report as plain Python values without NaN or infinity; ``flags`` says where one was.
 
+        Parameters
+        ----------
+        detail : "off", "where", "ratio" or "cause"
+
+        Returns
+        -------
+        name -> value, as JSON can hold it
+
         Examples
         --------
         >>> Report("pass", "relu", "relu").to_dict()["status"]
@@ -249,6 +261,14 @@ class Report:
     def to_json(self, detail: str = "cause") -> str:
         """Return ``to_dict`` as JSON text.
 
+        Parameters
+        ----------
+        detail : "off", "where", "ratio" or "cause"
+
+        Returns
+        -------
+        an object, indented
+
         Examples
         --------
         >>> json.loads(Report("pass", "relu", "relu").to_json("off"))["layer"]
@@ -258,6 +278,19 @@ class Report:
 
     def raise_if_failed(self, detail: str = "cause") -> Report:
         """Return the report if it passed, or raise GradientMismatch with its text.
+
+        Parameters
+        ----------
+        detail : of the text of the error: "off", "where", "ratio" or "cause"
+
+        Returns
+        -------
+        the report itself
+
+        Raises
+        ------
+        GradientMismatch
+            The status is not "pass".
 
         Examples
         --------

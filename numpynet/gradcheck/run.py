@@ -61,7 +61,17 @@ class Held:
 
 
 def cause(id: str, *, score: float = 1.0) -> tuple[Cause, ...]:
-    """Return the cause with this id, as the only one."""
+    """Return the cause with this id, as the only one.
+
+    Parameters
+    ----------
+    id : of the zoo, or another key of ``EXPLANATIONS``
+    score : how good the evidence is, at most 1
+
+    Returns
+    -------
+    a tuple of one
+    """
     return (Cause(id, EXPLANATIONS[id], 0.0, score),)
 
 
@@ -102,12 +112,37 @@ class Run:
     # ---- calling the code under test --------------------------------------------------------------------------------
 
     def forward(self, inputs: Inputs | None = None, **changed: np.ndarray) -> tuple[Any, Any]:
-        """Call forward with copies of the inputs; arrays given by name stand in for the drawn ones."""
+        """Call forward with copies of the inputs; arrays given by name stand in for the drawn ones.
+
+        Parameters
+        ----------
+        inputs : None for those of the check
+        **changed : name of an array -> what stands in for it
+
+        Returns
+        -------
+        output, cache
+        """
         arrays, constants = self.fresh(self.inputs if inputs is None else inputs)
         return self.forward_with({**arrays, **changed}, constants)
 
     def forward_with(self, arrays: Mapping[str, np.ndarray], constants: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Call forward with these very arrays and return (output, cache)."""
+        """Call forward with these very arrays and return (output, cache).
+
+        Parameters
+        ----------
+        arrays : name -> array, handed over by position
+        constants : handed over by keyword
+
+        Returns
+        -------
+        output, cache
+
+        Raises
+        ------
+        Finding
+            forward raises, or does not return two things of which the first is an array.
+        """
         result = self.call("forward", self.pair.forward, *(arrays[n] for n in self.pair.differentiable), **constants)
         if result is None:
             raise self.found("none", "forward returns None instead of (output, cache)", causes=cause("28a"))
@@ -122,7 +157,22 @@ class Run:
         return y, cache
 
     def backward(self, dy: np.ndarray | float, cache: Any) -> tuple[np.ndarray, ...]:
-        """Call backward and return its gradients, one for each array, whatever container they came in."""
+        """Call backward and return its gradients, one for each array, whatever container they came in.
+
+        Parameters
+        ----------
+        dy : upstream gradient, in the shape of the output
+        cache : of the forward pass
+
+        Returns
+        -------
+        a gradient for each of ``pair.differentiable``
+
+        Raises
+        ------
+        Finding
+            backward raises, or does not return as many gradients.
+        """
         names = self.pair.gradient_names()
         result = self.call("backward", self.pair.backward, dy, cache)
         if result is None:
@@ -142,7 +192,23 @@ class Run:
         return tuple(result)
 
     def call(self, what: str, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a function under test; an exception becomes a finding."""
+        """Call a function under test; an exception becomes a finding.
+
+        Parameters
+        ----------
+        what : a word for messages, "forward" or "backward"
+        function : under test
+        *args, **kwargs : what it is called with
+
+        Returns
+        -------
+        what it returns
+
+        Raises
+        ------
+        Finding
+            It is no function, it raises, or it is not written yet.
+        """
         if not callable(function):
             raise self.found("type", f"{what} is a {type(function).__name__}, not a function")
         try:
@@ -165,11 +231,31 @@ class Run:
             raise self.found(f"raised in {what}", message, status="error") from error
 
     def fresh(self, inputs: Inputs) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return copies of all arrays, so that nothing can be changed behind our back."""
+        """Return copies of all arrays, so that nothing can be changed behind our back.
+
+        Parameters
+        ----------
+        inputs : to be copied
+
+        Returns
+        -------
+        arrays, constants
+        """
         return {n: a.copy() for n, a in inputs.arrays.items()}, copied(inputs.constants)
 
     def found(self, kind: str, message: str, **more: Any) -> Finding:
-        """Return a finding of the present stage."""
+        """Return a finding of the present stage.
+
+        Parameters
+        ----------
+        kind : a short word, see ``Report``
+        message : one sentence
+        **more : further arguments of ``Finding``
+
+        Returns
+        -------
+        the finding, to be raised
+        """
         return Finding(self.stage, kind, message, **more)
 
     # ---- numbers ----------------------------------------------------------------------------------------------------
@@ -180,7 +266,16 @@ class Run:
         return sum(a.size for a in self.inputs.arrays.values()) > self.max_entries
 
     def value(self, **changed: np.ndarray) -> np.ndarray:
-        """Return the output that is differentiated: of forward, or of the law where forward cannot be trusted."""
+        """Return the output that is differentiated: of forward, or of the law where forward cannot be trusted.
+
+        Parameters
+        ----------
+        **changed : name of an array -> what stands in for it
+
+        Returns
+        -------
+        an array, of no axes for a loss
+        """
         if not self.pair.numeric_law or self.pair.law is None:
             return np.asarray(self.forward(**changed)[0])
         arrays, constants = self.fresh(self.inputs)
@@ -188,7 +283,16 @@ class Run:
         return np.asarray(self.pair.law(*(arrays[n] for n in self.pair.differentiable), **constants))
 
     def scalar_function(self, name: str) -> Any:
-        """Return f(array) = sum(dy * y), as a function of one of the arrays."""
+        """Return f(array) = sum(dy * y), as a function of one of the arrays.
+
+        Parameters
+        ----------
+        name : of the array
+
+        Returns
+        -------
+        function: array, real or complex -> one number
+        """
 
         def f(array: np.ndarray) -> complex:
             return np.sum(self.dy * self.value(**{name: array.copy()}))
@@ -196,7 +300,16 @@ class Run:
         return f
 
     def numeric(self, name: str) -> NumericGradient:
-        """Return the numeric gradient of sum(dy * y) with respect to one array, over all its entries."""
+        """Return the numeric gradient of sum(dy * y) with respect to one array, over all its entries.
+
+        Parameters
+        ----------
+        name : of the array
+
+        Returns
+        -------
+        the gradient; the first call works it out, later ones return the same
+        """
         if name not in self.numerics:
             result = numeric_gradient(
                 self.scalar_function(name), self.inputs.arrays[name], rng=self.rng, method=self.method
@@ -207,7 +320,17 @@ class Run:
         return self.numerics[name]
 
     def compared(self, name: str, gradient: np.ndarray) -> Comparison:
-        """Compare one gradient with the numeric one, from both sides where there is a kink."""
+        """Compare one gradient with the numeric one, from both sides where there is a kink.
+
+        Parameters
+        ----------
+        name : of the array
+        gradient : what backward gave for it
+
+        Returns
+        -------
+        the comparison
+        """
         numeric = self.numeric(name)
         floor = 1e-8 * max(largest(g) for g in self.gradients)
         x = self.inputs.arrays[name]
@@ -218,11 +341,25 @@ class Run:
         return comparison
 
     def note_error(self, comparison: Comparison) -> None:
-        """Remember the largest error of a comparison that passed."""
+        """Remember the largest error of a comparison that passed.
+
+        Parameters
+        ----------
+        comparison : one that passed
+        """
         self.worst_error = max(self.worst_error, comparison.relative_error)
 
     def candidates(self, array: str) -> list[Candidate]:
-        """Return what known bugs would give for one array."""
+        """Return what known bugs would give for one array.
+
+        Parameters
+        ----------
+        array : "dx", "dW", ..., or "y"
+
+        Returns
+        -------
+        candidates, none for a pair without known bugs
+        """
         if self.pair.candidates is None:
             return []
         scene = Scene({**self.inputs.arrays, **self.inputs.constants}, self.dy)
@@ -234,7 +371,18 @@ class Run:
         return factors(self.sizes, self.keep_prob)
 
     def diagnosed(self, name: str, gradient: np.ndarray, comparison: Comparison | None = None) -> Diagnosis:
-        """Say what may be wrong with one gradient."""
+        """Say what may be wrong with one gradient.
+
+        Parameters
+        ----------
+        name : of the array
+        gradient : what backward gave for it
+        comparison : with the numeric one, if it is made already
+
+        Returns
+        -------
+        the diagnosis
+        """
         candidates = self.candidates("d" + name)
         for other in () if self.is_large else self.pair.differentiable:
             if other != name:
@@ -248,22 +396,61 @@ class Run:
         )
 
     def compare_output(self, y: Any, expected: Any) -> Comparison:
-        """Compare an output with the law of the layer."""
+        """Compare an output with the law of the layer.
+
+        Parameters
+        ----------
+        y : what forward gave
+        expected : what the law gives
+
+        Returns
+        -------
+        the comparison, with the tolerance 1e-9 of the largest entry
+        """
         return compare(np.asarray(y), np.asarray(expected), rtol=1e-9, atol=1e-12)
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of nested lists, tuples and dicts in which every array is copied."""
+    """Return a copy of nested lists, tuples and dicts in which every array is copied.
+
+    Parameters
+    ----------
+    value : an array, a container of them, or anything else, which is passed on
+
+    Returns
+    -------
+    of the same form
+    """
     return mapped(value, np.copy)
 
 
 def as_dtype(value: Any, dtype: type) -> Any:
-    """Return nested containers in which every floating array has another dtype; labels stay integers."""
+    """Return nested containers in which every floating array has another dtype; labels stay integers.
+
+    Parameters
+    ----------
+    value : an array, a container of them, or anything else, which is passed on
+    dtype : of floating arrays
+
+    Returns
+    -------
+    of the same form; all arrays are copies
+    """
     return mapped(value, lambda a: a.astype(dtype) if a.dtype.kind == "f" else a.copy())
 
 
 def mapped(value: Any, function: Any) -> Any:
-    """Return nested lists, tuples and dicts with a function applied to every array."""
+    """Return nested lists, tuples and dicts with a function applied to every array.
+
+    Parameters
+    ----------
+    value : an array, a container of them, or anything else, which is passed on
+    function : array -> what stands in its place
+
+    Returns
+    -------
+    of the same form
+    """
     if isinstance(value, np.ndarray):
         return function(value)
     if isinstance(value, dict):
@@ -274,7 +461,18 @@ def mapped(value: Any, function: Any) -> Any:
 
 
 def arrays_in(value: Any, depth: int = 4, seen: set[int] | None = None) -> Iterator[np.ndarray]:
-    """Yield the arrays that a cache holds: in containers, attributes and closures, but not in ``Held`` state."""
+    """Yield the arrays that a cache holds: in containers, attributes and closures, but not in ``Held`` state.
+
+    Parameters
+    ----------
+    value : a cache of any form
+    depth : how many containers deep to look
+    seen : identities of what was looked at already
+
+    Yields
+    ------
+    array : not a copy
+    """
     seen = set() if seen is None else seen
     if depth < 0 or id(value) in seen or isinstance(value, (Held, types.ModuleType, type, str, bytes)):
         return
@@ -304,12 +502,30 @@ def _filled(cell: Any) -> bool:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Say whether two arrays are the same, bit by bit but for the sign of 0; NaN equals NaN."""
+    """Say whether two arrays are the same, bit by bit but for the sign of 0; NaN equals NaN.
+
+    Parameters
+    ----------
+    a, b : arrays or numbers
+
+    Returns
+    -------
+    whether shapes and values are the same
+    """
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
 
 
 def largest(x: Any) -> float:
-    """Return max |x|, ignoring what is not finite."""
+    """Return max |x|, ignoring what is not finite.
+
+    Parameters
+    ----------
+    x : an array or a number
+
+    Returns
+    -------
+    a number >= 0; 0 if nothing is finite
+    """
     x = np.abs(np.asarray(x))
     return float(x[np.isfinite(x)].max(initial=0.0))

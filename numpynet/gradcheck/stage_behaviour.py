@@ -19,7 +19,17 @@ from numpynet.gradcheck.stage_gradients import direction_error, first_wrong, gra
 
 
 def forward_values(run: Run) -> None:
-    """Stage 1: compare the output with the law of the layer, in training and in evaluation."""
+    """Stage 1: compare the output with the law of the layer, in training and in evaluation.
+
+    Parameters
+    ----------
+    run : the check under way
+
+    Raises
+    ------
+    Finding
+        An output is not that of the law, or two forward passes differ.
+    """
     pair = run.pair
     if pair.law is None:
         return
@@ -64,7 +74,18 @@ def forward_values(run: Run) -> None:
 
 
 def repeatable(run: Run) -> None:
-    """Stage 2: nothing was modified, two calls agree, and another forward in between changes nothing."""
+    """Stage 2: nothing was modified, two calls agree, and another forward in between changes nothing.
+
+    Parameters
+    ----------
+    run : the check under way
+
+    Raises
+    ------
+    Finding
+        Something given was edited, calls differ, an earlier result or gradient is changed by a later call, or shares
+        memory with an input.
+    """
     for what, bug in run.modified:
         raise run.found("modified", f"{what} is modified in place", causes=cause(bug))
     second_cache = _forward_repeats(run)
@@ -118,7 +139,17 @@ def _backward_differs(run: Run, again: Sequence[np.ndarray]) -> Finding:
 
 
 def linear_in_dy(run: Run) -> None:
-    """Stage 3: backward(0) = 0 and backward(u + v) = backward(u) + backward(v)."""
+    """Stage 3: backward(0) = 0 and backward(u + v) = backward(u) + backward(v).
+
+    Parameters
+    ----------
+    run : the check under way
+
+    Raises
+    ------
+    Finding
+        backward is not linear in the upstream gradient.
+    """
     if run.y.ndim:
         other, zero = draw_signed(run.rng, run.y.shape), np.zeros(run.y.shape)
     else:
@@ -147,12 +178,30 @@ def linear_in_dy(run: Run) -> None:
 
 
 def gradients_agree(run: Run) -> bool:
-    """Say whether backward is the gradient of this forward, right or wrong."""
+    """Say whether backward is the gradient of this forward, right or wrong.
+
+    Parameters
+    ----------
+    run : the check under way
+
+    Returns
+    -------
+    True or False; nothing is raised for a disagreement
+    """
     if run.is_large:
         return all(direction_error(run, name) <= 1e-10 for name in run.pair.differentiable)
     return all(run.compared(name, g).passed for name, g in zip(run.pair.differentiable, run.gradients))
 
 
 def other_inputs(run: Run) -> Inputs:
-    """Return other inputs of the same sizes."""
+    """Return other inputs of the same sizes.
+
+    Parameters
+    ----------
+    run : the check under way; its generator moves on
+
+    Returns
+    -------
+    a new draw of the pair
+    """
     return run.pair.draw(run.rng, run.sizes, run.keep_prob)

@@ -15,7 +15,12 @@ from numpynet.gradcheck.run import Finding, Run, arrays_in, cause, equal
 
 
 def answers(run: Run) -> None:
-    """Stage 0: call both functions once; look at arity, types, shapes, dtypes, and for NaN."""
+    """Stage 0: call both functions once; look at arity, types, shapes, dtypes, and for NaN.
+
+    Parameters
+    ----------
+    run : the check under way; outputs, gradients and what was edited are entered
+    """
     pair = run.pair
     arrays, constants = run.fresh(run.inputs)
     y, run.cache = run.forward_with(arrays, constants)
@@ -85,7 +90,17 @@ def _wrong_shape(run: Run, array: str, who: str, value: np.ndarray, shape: tuple
 
 
 def law_of(run: Run, inputs: Inputs) -> np.ndarray:
-    """Return what the forward pass of the pair should give for these inputs, by its law."""
+    """Return what the forward pass of the pair should give for these inputs, by its law.
+
+    Parameters
+    ----------
+    run : the check under way
+    inputs : arrays and constants, of which copies are handed over
+
+    Returns
+    -------
+    the output
+    """
     arrays, constants = run.fresh(inputs)
     return run.pair.law(*(arrays[name] for name in run.pair.differentiable), **constants)
 

@@ -12,7 +12,17 @@ from numpynet.gradcheck.run import Finding, Run, as_dtype, cause, largest
 
 
 def masks_and_extremes(run: Run) -> None:
-    """Stage 7: masked entries exactly 0, float32 stays float32, inputs of 1e4 stay finite."""
+    """Stage 7: masked entries exactly 0, float32 stays float32, inputs of 1e4 stay finite.
+
+    Parameters
+    ----------
+    run : the check under way
+
+    Raises
+    ------
+    Finding
+        One of the three does not hold.
+    """
     for name, mask_name in run.pair.masks.items():
         g = run.gradients[run.pair.differentiable.index(name)]
         mask = run.inputs.constants.get(mask_name)

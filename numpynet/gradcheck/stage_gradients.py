@@ -17,7 +17,17 @@ from numpynet.gradcheck.stage_calls import answers, law_of
 
 
 def gradients(run: Run) -> None:
-    """Stage 4 (for networks 5): compare with the numeric gradient, each array on its own."""
+    """Stage 4 (for networks 5): compare with the numeric gradient, each array on its own.
+
+    Parameters
+    ----------
+    run : the check under way
+
+    Raises
+    ------
+    Finding
+        A gradient is wrong.
+    """
     if run.is_large:
         _adjoint(run)
         return
@@ -31,6 +41,10 @@ def network(run: Run) -> None:
 
     A network that has a decay is checked along one direction per array first: exact, and all that a right network
     costs. Only where a direction disagrees are the entries looked at.
+
+    Parameters
+    ----------
+    run : the check under way
     """
     if run.pair.decay and run.method is None and all(direction_error(run, name) <= 1e-10 for name in run.inputs.arrays):
         return
@@ -38,7 +52,17 @@ def network(run: Run) -> None:
 
 
 def weight_decay(run: Run) -> None:
-    """Stage 6: with weight decay on, the loss grows by the penalty and the gradient by lambda * M * W.   Equation (B21)"""
+    """Stage 6: with weight decay on, the loss grows by the penalty and the gradient by lambda * M * W.   Equation (B21)
+
+    Parameters
+    ----------
+    run : the check under way, its inputs with weight decay; it is called anew
+
+    Raises
+    ------
+    Finding
+        The loss or a gradient is wrong.
+    """
     run.numerics.clear()
     run.modified.clear()
     answers(run)
@@ -55,6 +79,15 @@ def first_wrong(run: Run, gradients: Sequence[np.ndarray]) -> tuple[Comparison, 
 
     A network is read from the loss backwards: what lies upstream of a mistake is wrong, too. Where there are too many
     entries to look at, nothing is said.
+
+    Parameters
+    ----------
+    run : the check under way
+    gradients : one for each array, of a shape that may be wrong
+
+    Returns
+    -------
+    comparison, (name of the array, diagnosis); or None
     """
     if run.is_large:
         return None
@@ -81,7 +114,20 @@ def first_wrong(run: Run, gradients: Sequence[np.ndarray]) -> tuple[Comparison, 
 def gradient_finding(
     run: Run, comparison: Comparison, name: str, diagnosis: Diagnosis | None, *, notes: tuple[str, ...] = ()
 ) -> Finding:
-    """Return the finding that a gradient is wrong, with its diagnosis and the names of others that are wrong, too."""
+    """Return the finding that a gradient is wrong, with its diagnosis and the names of others that are wrong, too.
+
+    Parameters
+    ----------
+    run : the check under way
+    comparison : of the array with the numeric gradient
+    name : of the array
+    diagnosis : of the difference, or None
+    notes : further remarks for the report
+
+    Returns
+    -------
+    the finding, to be raised
+    """
     others = []
     for other, g in zip(run.pair.differentiable, run.gradients):
         if other != name and other in run.numerics and not run.compared(other, g).passed:
@@ -112,6 +158,15 @@ def direction_error(run: Run, name: str) -> float:
 
     Two real ones guard it: where a central difference along v disagrees with J v, the forward drops the imaginary part,
     and the error is infinite. The entries then decide, by a method with its own guards.
+
+    Parameters
+    ----------
+    run : the check under way; its generator moves on
+    name : of the array
+
+    Returns
+    -------
+    a number >= 0, infinite where the direction cannot decide
     """
     x, g = run.inputs.arrays[name], run.gradients[run.pair.differentiable.index(name)]
     v = run.rng.standard_normal(x.shape)

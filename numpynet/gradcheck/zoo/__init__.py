@@ -39,6 +39,19 @@ EXPLANATIONS: dict[str, str] = MORE_CAUSES | {bug.id: bug.explanation for bug in
 def bug(id: str) -> Bug:
     """Return one bug by its id.
 
+    Parameters
+    ----------
+    id : a row of the table, such as "9" or "20a", or a mutant, such as "m10"
+
+    Returns
+    -------
+    the bug
+
+    Raises
+    ------
+    KeyError
+        There is none with this id.
+
     Examples
     --------
     >>> bug("9").name

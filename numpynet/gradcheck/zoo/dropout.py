@@ -59,7 +59,16 @@ def _forward(formula: Formula) -> Callable[[], Layers]:
 
 
 def fresh_mask(rng: np.random.Generator) -> Formula:
-    """Return dropout with a mask of its own, whatever mask it is given."""
+    """Return dropout with a mask of its own, whatever mask it is given.
+
+    Parameters
+    ----------
+    rng : draws the mask, a new one in every call
+
+    Returns
+    -------
+    function: dy, D, q -> array in the shape of dy
+    """
     return lambda dy, D, q: dy * (rng.random(dy.shape) < q).astype(dy.real.dtype) / q
 
 
