@@ -325,7 +325,9 @@ def monte_carlo(
         )
     batch_shape = (1,) * (len(lead) + 1) if shared else shape[:-1]
     logits = np.empty((n_masks, *shape), np.result_type(theta.dtype, x.dtype))
-    for start, stop in _blocks(net, theta, x, int(n_masks)):
+    one = net.sample_unit_masks(np.random.default_rng(0), batch_shape, dtype=dtype)  # only to see how large it is
+    noise_bytes = sum(noise.nbytes for noise in one if noise is not None)
+    for start, stop in _blocks(net, theta, x, int(n_masks), noise_bytes=noise_bytes):
         drawn = [net.sample_unit_masks(rng, batch_shape, dtype=dtype) for _ in range(start, stop)]
         masks = [None if layer[0] is None else np.stack(layer) for layer in zip(*drawn)]
         logits[start:stop], _ = net.forward(theta, x, weight_mask=weight_mask, unit_masks=masks, trusted=start > 0)
@@ -369,11 +371,12 @@ def _lead(theta: Parameters, x: np.ndarray) -> tuple[int, ...]:
     return np.broadcast_shapes(theta.replicates, x.shape[:-2])
 
 
-def _blocks(net: MLP, theta: Parameters, x: np.ndarray, n: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of blocks of 0 ... n - 1 whose activations take about BLOCK_BYTES."""
-    # Each layer keeps its input with and without mask, and its output before the activation and behind it.
-    row = 4 * sum(net.sizes) * theta.dtype.itemsize
-    size = max(1, BLOCK_BYTES // (math.prod(_lead(theta, x)) * x.shape[-2] * row or 1))
+def _blocks(net: MLP, theta: Parameters, x: np.ndarray, n: int, *, noise_bytes: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of blocks of 0 ... n - 1 whose arrays take about BLOCK_BYTES."""
+    # Each layer keeps its input with and without mask, and its output before the activation and behind it. DropConnect
+    # has a mask of the weights for each example, which outweighs them: drawn, stacked, and multiplied with W.
+    activations = math.prod(_lead(theta, x)) * x.shape[-2] * 4 * sum(net.sizes) * theta.dtype.itemsize
+    size = max(1, BLOCK_BYTES // (max(activations, 3 * noise_bytes) or 1))
     return ((start, min(start + size, n)) for start in range(0, n, size))
 
 
