@@ -2,8 +2,10 @@
 
 A dropout net can be used in three ways: as the mean net (weight scaling, one pass of the whole net), as the average of T of its
 subnetworks, or as a single subnetwork. A subnetwork at keep_prob q has only a share of the weights; a ticket that has no more
-than that share costs no more. Costs are multiplications per example, as a share of the dense net's, and the trainings that
-it took: pruning in rounds trains again and again, dropout once.
+than that share costs no more. An average of a few small subnetworks may cost no more than the mean net. Costs are
+multiplications per example, as a share of the dense net's, and the trainings that it took: pruning in rounds trains again
+and again, dropout once. Tickets with dropout are trained at one keep_prob, so beside the net of another one a difference is
+not the ticket's alone.
 """
 
 from __future__ import annotations
@@ -176,6 +178,17 @@ def ticket_within(rungs: Sequence[Rung], cost: float) -> int:
     return next((n for n, rung in enumerate(rungs) if rung.density <= cost), len(rungs) - 1)
 
 
+def affordable(counts: Sequence[int], cost: float) -> int | None:
+    """Return the largest T > 1 for which T subnetworks cost no more than the mean net, or None.
+
+    Examples
+    --------
+    >>> affordable((1, 3, 10), 1 / 3), affordable((1, 3, 10), 0.69)
+    (3, None)
+    """
+    return max((n for n in counts if n > 1 and n * cost <= 1 + 1e-9), default=None)
+
+
 def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS) -> Report:
     """Run ``measure``, and compare what costs the same.
 
@@ -204,7 +217,8 @@ def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS
     last = counts[-1]
     return Report(
         title="A ticket, a dropout ensemble and the mean net at equal cost",
-        question="Is one ticket better than the dropout subnetworks, or the mean net, that cost as many multiplications?",
+        question="Is one ticket better than a dropout subnetwork that costs as many multiplications, and how far is it from the "
+        "mean net and from averages of subnetworks, which cost more?",
         tables=[
             Table("Test accuracy in %, and what it costs", *_table(found)),
             Table(
@@ -224,7 +238,8 @@ def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS
         settings={
             **bench.settings(seeds),
             "subnetworks": f"unit masks shared by all examples, outputs scaled by 1 / keep_prob, T up to {last}",
-            "tickets": f"{bench.rounds} rounds of 36 % (output layer 19 %), rewound to theta_0",
+            "tickets": f"{bench.rounds} rounds of 36 % (output layer 19 %), rewound to theta_0; those with dropout at keep_prob "
+            f"{KEEP_PROB:g} in every training",
         },
         findings=findings,
         claims=[
@@ -235,7 +250,7 @@ def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS
                 "none",
             ),
             Claim(
-                "ticket with dropout - one subnetwork, 0.5",
+                f"ticket with dropout - one subnetwork, {KEEP_PROB:g}",
                 "Frankle and Carbin 2019",
                 "a ticket that was trained by itself beats a random subnetwork of its size",
                 "above",
@@ -251,7 +266,8 @@ def _findings(found: Costs) -> list[Finding]:
         for name, rungs in (("dropout", found.dropout), ("no dropout", found.plain)):
             rung = rungs[ticket_within(rungs, a.cost)]
             key = "with dropout" if name == "dropout" else "without dropout"
-            what = f"ticket of {100 * rung.density:.1f} %, trained {key}"
+            noise = f"with dropout {KEEP_PROB:g}" if name == "dropout" else key
+            what = f"ticket of {100 * rung.density:.1f} %, trained {noise}"
             findings.append(
                 Finding(f"ticket {key} - one subnetwork, {q}", f"{what} - one subnetwork at keep_prob {q}", (rung.fit.test - a.single).tolist())
             )  # fmt: skip
@@ -303,15 +319,29 @@ def _remark(found: Costs, findings: Sequence[Finding]) -> str:
                 f"{key} {words[direction(one.interval)]} that subnetwork ({one.text()} points) and {words[direction(mean.interval)]} "
                 f"the mean net ({mean.text()})"
             )
+        level = ticket_within(found.dropout, a.cost)
+        rung = found.dropout[level]
+        costs = "costs no more" if rung.density <= a.cost else f"comes nearest costs {rung.density:.2f} and"
         lines.append(
-            f"One subnetwork at keep_prob {q} costs {a.cost:.2f} of the dense net. The ticket that costs no more is, trained "
-            f"{'; trained '.join(parts)}."
+            f"One subnetwork at keep_prob {q} costs {a.cost:.2f} of the dense net. The ticket that {costs} is, trained "
+            f"{'; trained '.join(parts)}. It took {level + 1} trainings, the net with dropout one."
         )
+        if a.keep_prob != KEEP_PROB:
+            lines.append(
+                f"The ticket with dropout was trained at keep_prob {KEEP_PROB:g} and these nets at {q}, so its differences from them "
+                "hold the better or worse keep_prob, too."
+            )
         sides: dict[str, list[str]] = {"above": [], "below": [], "not told apart": []}
         for n in found.counts:
             sides[direction(by_key[f"average of {n} - mean net, {q}"].interval)].append(str(n))
         said = [f"{words[side]} the mean net for T = {', '.join(ns)}" for side, ns in sides.items() if ns]
         lines.append(f"The average of T subnetworks at keep_prob {q} is {'; '.join(said)}.")
+        if (n := affordable(found.counts, a.cost)) is not None:
+            f = by_key[f"average of {n} - mean net, {q}"]
+            lines.append(
+                f"The average of {n} of them costs {n * a.cost:.2f} of the dense net, no more than the mean net, and is "
+                f"{words[direction(f.interval)]} it ({f.text()} points)."
+            )
     return "\n".join(lines)
 
 

@@ -76,6 +76,11 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
     -------
     0; what goes wrong is raised
 
+    Raises
+    ------
+    ValueError
+        There is no such experiment, or a folder for the site's page was named with anything but ``statement``.
+
     Examples
     --------
     >>> run_link(Namespace(name="laws"), say=lambda text: print(text.split()[0]))
@@ -83,6 +88,10 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
     One
     0
     """
+    if options.name != "statement" and getattr(options, "docs", None) is not None:
+        raise ValueError(
+            f"--docs {options.docs} goes with statement alone: run {options.name} without it, then statement"
+        )
     if options.name == "laws":
         say(text_table(HEADER, laws_table()))
         say(LAWS_REMARK)

@@ -203,9 +203,11 @@ def _remark(found: Overlaps, level: int) -> str:
     percent = f"{100 * found.densities[level]:.1f} %"
     above = [direction(t_interval(o - c)) for o, c in zip(found.imp[level], found.chance[level])]
     layers = [str(n + 1) for n, word in enumerate(above) if word == "above"]
+    shared = ", ".join(t_interval(values).text(digits=1) for values in found.imp[level])
     lines.append(
         f"At {percent} of the weights, tickets with and without dropout overlap more than chance in "
-        f"{'layers ' + ', '.join(layers) if layers else 'no layer, as far as this can tell'}; they are far from equal."
+        f"{'layers ' + ', '.join(layers) if layers else 'no layer, as far as this can tell'}; layer by layer they share "
+        f"{shared} % (equal masks: 100 %)."
     )
     sides: dict[str, list[str]] = {"below": [], "above": [], "not told apart": []}
     for n, (one_shot, order) in enumerate(zip(found.one_shot[level], found.order[level])):

@@ -184,7 +184,7 @@ def report(bench: Bench, seeds: Sequence[int], *, targeted: Sequence[tuple[float
 
 def _findings(found: Sequence[Pruned]) -> list[Finding]:
     none, dropout, *targeted = found
-    findings = []
+    findings = [Finding("dropout, at 0", "dropout - none, before any cut", (dropout.test[0] - none.test[0]).tolist())]
     for rate in ASKED:
         at = RATES.index(rate)
         findings.append(
@@ -235,10 +235,14 @@ def _remark(found: Sequence[Pruned], findings: Sequence[Finding]) -> str:
         f"a cut by {100 * rate:g} % costs it {words[direction(by_key[f'dropout, loss at {rate:g}'].interval)]}"
         for rate in ASKED
     ]
-    lead = paired(found[1].test[0], found[0].test[0])
+    lead = by_key["dropout, at 0"]
+    start = {
+        "above": "is ahead of the one without, so it has more to lose",
+        "below": "is behind the one without, so it has less to lose",
+        "not told apart": "is not told apart from the one without",
+    }[direction(lead.interval)]
     lines = [
-        f"Before any cut the net with dropout is {lead.text(sign=True)} points ahead of the one without, so it has more to lose. "
-        f"Against that one, {'; '.join(parts)}."
+        f"Before any cut the net with dropout {start} ({lead.text()} points). Against that one, {'; '.join(parts)}."
     ]
     for pruned in found[2:]:
         better = [

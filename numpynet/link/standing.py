@@ -338,6 +338,10 @@ def _remark(found: Standing, n_masks: int) -> str:
             parts.append(f"all {n_masks} {kind} masks in {int(beaten.sum())} of {len(beaten)} replicates")
         lines.append(f"On {weights} weights the ticket's mask beats {' and '.join(parts)}.")
     lines.append(
+        "The best random mask is picked by the test examples on which it is then judged, which is in its favour: that the ticket "
+        "is behind it does not say that the same mask would win on others."
+    )
+    lines.append(
         "A share of 0 says that fewer than about "
         f"{100 * 3 / n_masks:.1g} % of all such masks reach the ticket in that run (rule of three, 95 %), not that none does."
     )

@@ -24,15 +24,16 @@ NUMBERS = "{name}/results.json"  # where the numbers of an experiment are, from 
 HEAD = """# The link, measured: a statement of results
 
 What dropout and lottery tickets have to do with each other, as far as small nets can tell. Every number below was written by
-the command that stands beside it, and this page by `numpynet link statement`; every replicate is in the file that is linked
-there. Read it with these limits in mind:
+the command that stands beside it, and this page by `numpynet link statement`; for every row of the tables each replicate is in
+the file that is linked there. Read it with these limits in mind:
 
 * Means are over replicates (own initial weights, own order of the examples), differences are taken pair by pair, and ± is
   the half-width of the 95 % t-interval. An interval covers what changes between replicates, not another data set, another
   split, another size or another way to train.
 * "Agrees" and "disagrees" say on which side of 0 an interval lies, and nothing about size. Where an interval holds 0 nothing
-  is claimed. There are {n} intervals here; around true zeros, about {expected:.0f} of them would leave the 0 out by chance.
-* The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.
+  is claimed. There are {n} intervals in the tables; around true zeros, about {expected:.0f} of them would leave the 0 out by
+  chance. A sentence that names the densities or cuts at which something was seen has looked at all of them, one by one.
+{mixture}* The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.
 
 The laws behind it are exact and need no experiment: see `numpynet link laws`, and group M of the [equation book](equations.md).
 """
@@ -84,9 +85,32 @@ def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBER
     True
     """
     n = sum(len(result["findings"]) for result in results.values())
-    parts = [HEAD.format(n=n, expected=n / 20), "## At a glance\n", _table(*_claims(list(results.values())))]
+    mixture = "".join(f"* {line}\n" for line in unlike(results))
+    parts = [
+        HEAD.format(n=n, expected=n / 20, mixture=mixture),
+        "## At a glance\n",
+        _table(*_claims(list(results.values()))),
+    ]
     parts += [_section(result, numbers.format(name=name)) for name, result in results.items()]
     return "\n".join(parts)
+
+
+def unlike(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each way in which these runs are not what a reader would take them for: short, or not alike.
+
+    Examples
+    --------
+    >>> unlike({name: {"command": f"numpynet link {name} --quick --seed 0"} for name in ("tickets", "overlap")})
+    ['From a quick run, with few steps and few replicates: tickets, overlap.']
+    """
+    options = {name: " ".join(result["command"].split()[3:]) for name, result in results.items()}
+    lines = []
+    if quick := [name for name, given in options.items() if "--quick" in given.split()]:
+        lines.append(f"From a quick run, with few steps and few replicates: {', '.join(quick)}.")
+    if len(set(options.values())) > 1:
+        each = "; ".join(f"{name} {given or 'with none'}" for name, given in options.items())
+        lines.append(f"The experiments were run with different options: {each}.")
+    return lines
 
 
 def statement_page(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -105,7 +129,8 @@ def statement_page(results: Mapping[str, Mapping[str, Any]]) -> str:
     >>> statement_page({}).startswith("<!doctype html>")
     True
     """
-    sections = [report.section("At a glance", report.table(*_claims(list(results.values()))))]
+    notes = [report.paragraph(line) for line in unlike(results)]
+    sections = [report.section("At a glance", *notes, report.table(*_claims(list(results.values()))))]
     for result in results.values():
         parts = [report.paragraph(result["question"]), report.table(*_measured(result))]
         parts += [report.paragraph(line) for line in (*result.get("remark", ()), _disagreements(result))]

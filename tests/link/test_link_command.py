@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from numpynet.experiments.findings import Claim, Finding, parse_results, read_re
 from numpynet.link import link_command
 from numpynet.link.bench import bench_of
 from numpynet.link.link_command import EXPERIMENTS
-from numpynet.link.statement import SITE_NUMBERS, collect, statement, write_docs
+from numpynet.link.statement import SITE_NUMBERS, collect, statement, statement_page, unlike, write_docs
 from numpynet.storage import StorageError
 from tests.experiments.planted import LOUD, QUIET, SPREAD
 from tests.test_report import Page
@@ -78,6 +79,7 @@ def test_the_list_and_the_laws(capsys):
         (["nonsense"], ["nonsense", "tickets"]),
         (["tickets", "--replicates", "0"], ["--replicates", "0"]),
         (["statement"], ["tickets", "has not been run"]),
+        (["tickets", "--docs", "elsewhere"], ["--docs elsewhere", "statement"]),
     ],
 )
 def test_a_wrong_command_is_told_on_one_line(arguments, fragments, tmp_path, capsys):
@@ -135,6 +137,38 @@ def test_the_statement_says_what_the_intervals_say(mean, expects, said, unsaid, 
     for text in ("numpynet link tickets --seed 7", "Somebody 2019", "Do they?", "seeds: 7"):
         assert text in page
     assert f"{100 * SPREAD.std(ddof=1):.2f} | 6 |" in page
+
+
+def command_of(*arguments):
+    return {"command": " ".join(["numpynet link", *arguments])}
+
+
+def test_the_statement_tells_runs_that_are_short_or_not_alike(tmp_path):
+    alike = {name: command_of(name, "--seed 0 --replicates 8") for name in ("tickets", "overlap")}
+    assert unlike(alike) == []
+    short = unlike(alike | {"overlap": command_of("overlap", "--quick --seed 0 --replicates 8")})
+    assert (
+        short[0].endswith("quick run, with few steps and few replicates: overlap.") and "different options" in short[1]
+    )
+    (other,) = unlike(alike | {"overlap": command_of("overlap", "--seed 3 --replicates 8")})
+    assert "tickets --seed 0 --replicates 8; overlap --seed 3 --replicates 8" in other
+    results_of(tmp_path / "tickets", LOUD, "above")
+    results = collect(tmp_path, ["tickets"])
+    results["overlap"] = results["tickets"] | {"command": "numpynet link overlap --quick --seed 7"}
+    for page in (statement(results), statement_page(results)):
+        assert "few replicates: overlap." in page and "different options: tickets --seed 7; overlap --quick" in page
+
+
+NUMBER = re.compile(r"[+-]?\d+\.\d+ ± \d+\.\d+")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_interval_in_a_sentence_of_the_site_stands_in_a_table_too(name):
+    path = DOCS / SITE_NUMBERS.format(name=name)
+    results = parse_results(json.loads(path.read_text(encoding="utf-8")), path.name)
+    cells = [cell for table in results["tables"] for row in table["rows"] for cell in row]
+    known = {f.text() for f in results["findings"]} | set(NUMBER.findall(" ; ".join(cells)))
+    assert set(NUMBER.findall(" ; ".join(results["remark"]))) <= known
 
 
 def test_the_page_of_the_site_is_made_of_the_numbers_beside_it():

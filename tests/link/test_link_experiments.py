@@ -15,7 +15,7 @@ from numpynet.link.sliding import Slide
 from numpynet.parameters import Layout, Parameters
 from numpynet.seeding import stream
 from numpynet.subnetworks import every_subnetwork, monte_carlo
-from tests.experiments.planted import BASE, LOUD, QUIET, shifted, text_of
+from tests.experiments.planted import BASE, HALF_WIDTH, LOUD, QUIET, SPREAD, shifted, text_of
 
 
 def tiny(**changes):
@@ -189,6 +189,35 @@ def test_a_ticket_costs_no_more_than_what_it_is_compared_with():
     assert [equal_cost.ticket_within(rungs, cost) for cost in (1.0, 0.69, 0.33, 0.1)] == [0, 1, 3, 3]
 
 
+def costs(*, half_gain=0.0, densities=(1.0, 0.65, 0.3)):
+    """Nets of the same accuracies, but for the average of 3 at keep_prob 0.5."""
+    averages = [
+        equal_cost.Averages(q, cost, BASE, np.array([BASE, shifted(half_gain) if q == 0.5 else BASE]), BASE)
+        for q, cost in ((0.8, 0.69), (0.5, 1 / 3))
+    ]
+    rungs = [rung(density, BASE) for density in densities]
+    return equal_cost.Costs((1, 3), averages, rungs, rungs)
+
+
+@pytest.mark.parametrize(("gain", "word"), [(LOUD, "above it"), (-LOUD, "below it"), (QUIET, "not told apart from it")])
+def test_the_average_that_costs_as_much_as_the_mean_net_is_held_against_it(gain, word):
+    found = costs(half_gain=gain)
+    remark = equal_cost._remark(found, equal_cost._findings(found))
+    (line,) = [line for line in remark.splitlines() if "no more than the mean net" in line]
+    assert line.startswith("The average of 3 of them costs 1.00 of the dense net") and word in line
+
+
+def test_what_a_ticket_cost_and_how_it_was_trained_is_said():
+    found = costs()
+    findings = equal_cost._findings(found)
+    assert findings[0].what == "ticket of 65.0 %, trained with dropout 0.8 - one subnetwork at keep_prob 0.8"
+    lines = equal_cost._remark(found, findings).splitlines()
+    assert "It took 2 trainings" in lines[0] and "hold the better or worse keep_prob" not in lines[1]
+    assert sum("trained at keep_prob 0.8 and these nets at 0.5" in line for line in lines) == 1
+    dear = costs(densities=(1.0, 0.7))
+    assert "comes nearest costs 0.70" in equal_cost._remark(dear, equal_cost._findings(dear))
+
+
 # ---- overlap, priming ------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +235,26 @@ def test_the_two_orders_of_the_examples_differ_in_the_order_alone():
     assert not np.array_equal(one.theta_T.vector, two.theta_T.vector)
     whole = ladder(bench, [0], 1.0, Steps("x", 40))[0].fit
     assert np.array_equal(whole.theta_T.vector, one.theta_T.vector)
+
+
+def overlaps(shared, chance):
+    """One level, one layer: what tickets share on the average, with the known spread."""
+    same = np.full((1, 1, 6), 0.9)
+    return overlap.Overlaps([0.5], (shared + SPREAD)[None, None], same, same, np.array([[chance]]))
+
+
+def test_how_much_tickets_share_is_told_as_it_was_measured():
+    said = overlap._remark(overlaps(0.95, 0.3), 0).splitlines()[0]
+    assert "in layers 1;" in said and f"95.0 ± {100 * HALF_WIDTH:.1f} % (equal masks: 100 %)" in said
+    assert "no layer, as far" in overlap._remark(overlaps(0.3 + QUIET, 0.3), 0)
+
+
+@pytest.mark.parametrize(("lead", "said"), [(LOUD, "is ahead"), (-LOUD, "is behind"), (QUIET, "is not told apart")])
+def test_who_is_ahead_before_the_cut_is_what_the_interval_says(lead, said):
+    n = len(priming.RATES)
+    found = [priming.Pruned(name, np.tile(a, (n, 1))) for name, a in (("none", BASE), ("dropout 0.8", shifted(lead)))]
+    line = priming._remark(found, priming._findings(found)).splitlines()[0]
+    assert said in line and ("more to lose" in line) == (lead == LOUD)
 
 
 @pytest.mark.parametrize(("loss", "word"), [(LOUD, "less"), (-LOUD, "more"), (QUIET, "as much")])
