@@ -303,16 +303,18 @@ def test_folding_deaf_units_does_not_keep_the_training() -> None:
 @pytest.mark.parametrize("activation", [relu, tanh, sigmoid], ids=lambda a: a.name)
 def test_a_frozen_dropout_mask_is_the_training_of_a_smaller_network(optimizer, activation) -> None:
     """One unit mask for a whole training, the factor 1/q kept: the net without those units."""
-    sizes, keep_probs = (6, 9, 7, 3), (None, 0.7, 0.8)
+    sizes, keep_probs = (6, 40, 7, 3), (None, 0.7, 0.8)
     net, (_, theta, split) = MLP(sizes, activation, keep_prob=keep_probs), random_net(4, sizes, activation)
-    units = [None, np.array([[1.0, 0, 1, 1, 1, 0, 1, 0, 1]]), np.array([[1.0, 1, 0, 1, 1, 0, 1]])]
+    first = np.ones((1, 40))
+    first[0, [1, 5, 7, 18, 19, 26, 39]] = 0  # 33 are left
+    units = [None, first, np.array([[1.0, 1, 0, 1, 1, 0, 1]])]
     kept = [np.arange(6), *(np.flatnonzero(u) for u in units[1:]), np.arange(3)]
-    small_net = MLP((6, 6, 5, 3), activation, keep_prob=keep_probs)
+    small_net = MLP((6, 33, 5, 3), activation, keep_prob=keep_probs)
     small_theta = Parameters.zeros(small_net.layout, dtype=np.float64)
     for layer in (1, 2, 3):
         small_theta[f"W{layer}"] = theta[f"W{layer}"][np.ix_(kept[layer - 1], kept[layer])]
         small_theta[f"b{layer}"] = theta[f"b{layer}"][kept[layer]]
-    all_ones = [None, np.ones((1, 6)), np.ones((1, 5))]
+    all_ones = [None, np.ones((1, 33)), np.ones((1, 5))]
 
     large = trained(net, theta, split, None, 30, optimizer, units, lr=0.02)
     little = trained(small_net, small_theta, split, None, 30, optimizer, all_ones, lr=0.02)
@@ -322,7 +324,7 @@ def test_a_frozen_dropout_mask_is_the_training_of_a_smaller_network(optimizer, a
         assert_close(little[f"b{layer}"], large[f"b{layer}"][kept[layer]], f"b{layer}", tolerance=1e-10)
     logits = net.forward(large, split.x, unit_masks=units)[0]
     assert_close(small_net.forward(little, split.x, unit_masks=all_ones)[0], logits, tolerance=1e-10)
-    full = trained(net, theta, split, None, 30, optimizer, [None, np.ones((1, 9)), np.ones((1, 7))], lr=0.02)
+    full = trained(net, theta, split, None, 30, optimizer, [None, np.ones((1, 40)), np.ones((1, 7))], lr=0.02)
     assert np.abs(net.forward(full, split.x)[0] - logits).max() > 0.01
 
 
