@@ -181,6 +181,15 @@ def ticket_within(rungs: Sequence[Rung], cost: float) -> int:
 def affordable(counts: Sequence[int], cost: float) -> int | None:
     """Return the largest T > 1 for which T subnetworks cost no more than the mean net, or None.
 
+    Parameters
+    ----------
+    counts : the T that were measured
+    cost : of one subnetwork, the mean net's being 1
+
+    Returns
+    -------
+    T, or None if two subnetworks cost more already
+
     Examples
     --------
     >>> affordable((1, 3, 10), 1 / 3), affordable((1, 3, 10), 0.69)

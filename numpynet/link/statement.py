@@ -98,6 +98,14 @@ def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBER
 def unlike(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a line for each way in which these runs are not what a reader would take them for: short, or not alike.
 
+    Parameters
+    ----------
+    results : see ``statement``
+
+    Returns
+    -------
+    lines, none if all runs are whole and had the same options
+
     Examples
     --------
     >>> unlike({name: {"command": f"numpynet link {name} --quick --seed 0"} for name in ("tickets", "overlap")})
