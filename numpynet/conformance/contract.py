@@ -69,6 +69,14 @@ class Subject(NamedTuple):
     def having(self, **functions: Callable) -> Subject:
         """Return this implementation with some functions replaced: a mutant.
 
+        Parameters
+        ----------
+        **functions : name in the contract -> function
+
+        Returns
+        -------
+        A new Subject; this one stays as it is.
+
         Examples
         --------
         >>> sorted(Subject("nothing", {}).having(prune=min).functions)
@@ -89,6 +97,10 @@ def subject_of(module: Any, file: str) -> Subject:
     ----------
     module : anything with attributes; what a file became when it was imported
     file : its name, for reports
+
+    Returns
+    -------
+    Subject, trusted
 
     Raises
     ------

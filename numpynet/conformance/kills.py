@@ -16,6 +16,14 @@ from numpynet.gradcheck.zoo import Bug
 def subject_with(planted: Bug | Mutant) -> Subject:
     """Return an implementation with a planted bug.
 
+    Parameters
+    ----------
+    planted : a bug of the zoo, or a mutant
+
+    Returns
+    -------
+    Subject; of a bug of the zoo it has only the functions that the bug brings with it
+
     Examples
     --------
     >>> from numpynet.gradcheck import bug
@@ -29,7 +37,16 @@ def subject_with(planted: Bug | Mutant) -> Subject:
 
 
 def laws_against(planted: Bug | Mutant) -> tuple[Law, ...]:
-    """Return the laws about the functions where a bug is planted."""
+    """Return the laws about the functions where a bug is planted.
+
+    Parameters
+    ----------
+    planted : a bug of the zoo, or a mutant
+
+    Returns
+    -------
+    Laws, those first that are about nothing else.
+    """
     if isinstance(planted, Mutant):
         return laws_about(planted.task)
     if planted.pair in NEEDS:
@@ -45,6 +62,10 @@ def killers(planted: Bug | Mutant, *, seeds: Iterable[int] = range(5), stop: boo
     planted : a bug of the zoo, or a mutant
     seeds : of the draws
     stop : True is content with the first
+
+    Returns
+    -------
+    Laws, in the order in which they were tried.
 
     Examples
     --------

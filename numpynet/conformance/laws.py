@@ -42,14 +42,37 @@ class Law(NamedTuple):
     check: Callable[[Subject, int, Sizes], Report]
 
     def report(self, subject: Subject, seed: int, sizes: Sizes) -> Report:
-        """Put the law to an implementation."""
+        """Put the law to an implementation.
+
+        Parameters
+        ----------
+        subject : the implementation
+        seed : of the draws
+        sizes : N, d_in, d_out and K
+
+        Returns
+        -------
+        Report, "skip" where a function that the law needs is not defined
+        """
         for name in self.needs:
             if name not in subject.functions:
                 return self.outcome(subject, seed, sizes, "skip", f"{name} is not defined")
         return self.check(subject, seed, sizes)
 
     def outcome(self, subject: Subject, seed: int, sizes: Sizes, status: str, message: str = "") -> Report:
-        """Return a report that is not about a gradient."""
+        """Return a report that is not about a gradient.
+
+        Parameters
+        ----------
+        subject : the implementation
+        seed, sizes : of the draws
+        status : "pass", "fail", "error", "wait" or "skip"
+        message : what was found, in one sentence
+
+        Returns
+        -------
+        Report of kind "law"
+        """
         return Report(
             status,
             self.about,
@@ -76,6 +99,16 @@ def law(
     name: str, *tasks: str, needs: tuple[str, ...] | None = None
 ) -> Callable[[Callable[[Subject, int, Sizes], None]], Law]:
     """Make a law of a function that raises ``LawBroken``; it calls the code under test by ``call`` alone.
+
+    Parameters
+    ----------
+    name : a word or two
+    *tasks : functions of the contract that it is about, the one to blame first
+    needs : functions that it calls; None takes the tasks
+
+    Returns
+    -------
+    A decorator that makes a ``Law`` of a function (subject, seed, sizes).
 
     Examples
     --------
@@ -108,6 +141,16 @@ def law(
 def call(subject: Subject, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call a function under test, and give an exception the name of the function; warnings are its own affair.
 
+    Parameters
+    ----------
+    subject : the implementation
+    name : of a function that it has
+    *args, **kwargs : handed over as they are
+
+    Returns
+    -------
+    What the function returns.
+
     Raises
     ------
     Waiting
@@ -133,6 +176,16 @@ def call(subject: Subject, name: str, *args: Any, **kwargs: Any) -> Any:
 def require(condition: object, message: str) -> None:
     """Raise ``LawBroken`` unless a condition holds.
 
+    Parameters
+    ----------
+    condition : what must be so
+    message : what is wrong if it is not, in one sentence
+
+    Raises
+    ------
+    LawBroken
+        The condition does not hold.
+
     Examples
     --------
     >>> require(1 + 1 == 2, "1 + 1 is 2")
@@ -148,6 +201,10 @@ def text_of(report: Report, detail: str = "cause") -> str:
     ----------
     report : of a check or of a law
     detail : "off", "where", "ratio" or "cause"
+
+    Returns
+    -------
+    Text, one line or several.
 
     Examples
     --------

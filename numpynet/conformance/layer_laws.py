@@ -37,6 +37,15 @@ BACKWARD = {
 def alone(forward: Callable, pair: LayerPair) -> LayerPair:
     """Return a pair that checks a forward pass only: its gradients are zeros of the right shape.
 
+    Parameters
+    ----------
+    forward : the forward pass to check
+    pair : that it belongs to, with its law and its draws
+
+    Returns
+    -------
+    LayerPair, for the stages that ask for no gradient
+
     Examples
     --------
     >>> from numpynet.gradcheck import REFERENCE, relu_pair
@@ -63,6 +72,16 @@ def subject_pair(subject: Subject, name: str, functions: Collection[str]) -> Lay
     Gradients of an implementation that is not trusted are compared with those of the law. A forward pass that knows when
     it is differentiated could otherwise agree with any backward pass: it drops the imaginary part, and repeats its last
     output for inputs that are close to the last ones.
+
+    Parameters
+    ----------
+    subject : the implementation
+    name : of the pair, as ``numpynet.gradcheck`` calls it
+    functions : names in the contract of what the pair is made of
+
+    Returns
+    -------
+    LayerPair
 
     Examples
     --------

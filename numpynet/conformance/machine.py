@@ -23,6 +23,19 @@ def machine_of(subject: Subject) -> type[RuleBasedStateMachine]:
 
     A step whose function is not defined is never taken; one whose function is not written yet does nothing.
 
+    Parameters
+    ----------
+    subject : the implementation
+
+    Returns
+    -------
+    A class, for ``hypothesis.stateful.run_state_machine_as_test``.
+
+    Raises
+    ------
+    AssertionError
+        Raised by its steps, when a law is broken or a function raises.
+
     Examples
     --------
     >>> machine_of(Subject("mine.py", {})).__name__

@@ -22,6 +22,14 @@ RATES = (0.0, 0.1, 0.2, 0.5, 0.9, 1.0)
 def hoeffding(n: int) -> float:
     """Return the distance that a mean of n numbers in [0, 1] exceeds once in 10^9 times.   Equation (D6)
 
+    Parameters
+    ----------
+    n : how many numbers, independent
+
+    Returns
+    -------
+    Distance from the expectation.
+
     Examples
     --------
     >>> hoeffding(100_000)
@@ -33,6 +41,15 @@ def hoeffding(n: int) -> float:
 def expected_count(rate: float, alive: int) -> int:
     """Return floor(rate * alive + 1/2), how many a pruning step removes.   Equation (L2)
 
+    Parameters
+    ----------
+    rate : share of the alive weights that goes, in [0, 1]
+    alive : how many there are
+
+    Returns
+    -------
+    A number from 0 to alive.
+
     Examples
     --------
     >>> expected_count(0.2, 235200)
@@ -43,6 +60,16 @@ def expected_count(rate: float, alive: int) -> int:
 
 def checked_mask(mask: Any, shape: tuple[int, ...], who: str) -> np.ndarray:
     """Return a mask, or raise ``LawBroken`` unless it is an array of exactly 0 and 1 of this shape.
+
+    Parameters
+    ----------
+    mask : what a function returned
+    shape : that it should have
+    who : the function, for the message
+
+    Returns
+    -------
+    The mask, as it came.
 
     Examples
     --------

@@ -30,6 +30,19 @@ for _name, _profile in PROFILES.items():
 def profile_name(environment: Mapping[str, str]) -> str:
     """Return the profile that these environment variables ask for.
 
+    Parameters
+    ----------
+    environment : variables such as those of ``os.environ``
+
+    Returns
+    -------
+    "dev", "ci", "student" or another key of ``PROFILES``.
+
+    Raises
+    ------
+    ValueError
+        ``HYPOTHESIS_PROFILE`` names none of them.
+
     Examples
     --------
     >>> profile_name({}), profile_name({"NUMPYNET_UNDER_TEST": "layers.py"}), profile_name({"CI": "true"})
@@ -54,6 +67,10 @@ def chosen(*, share: float = 1.0, shrink: bool = False) -> settings:
     shrink : True looks for the simplest failure. Where a draw is a seed and four small sizes, none is simpler than
         another, and it would only take time.
 
+    Returns
+    -------
+    hypothesis.settings
+
     Examples
     --------
     >>> chosen().deadline is None
@@ -66,6 +83,14 @@ def chosen(*, share: float = 1.0, shrink: bool = False) -> settings:
 
 def in_plain_words(error: Flaky) -> str:
     """Return what it means that Hypothesis saw the same draw go well once and badly once.
+
+    Parameters
+    ----------
+    error : that Hypothesis raised
+
+    Returns
+    -------
+    Text, one line or several.
 
     Examples
     --------

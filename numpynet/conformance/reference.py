@@ -95,6 +95,20 @@ def network_loss(
     """Return loss and gradients of an ``MLP`` with both masks, softmax cross-entropy and weight decay.
 
     Equations (B1) to (B6) and (B21).
+
+    Parameters
+    ----------
+    parameters : W1, b1, W2, ... -> array
+    x : (N, d_0)
+    labels : (N,) integers
+    unit_masks : D of each layer's input, (N, d_in); None where nothing is dropped
+    keep_prob : of every input that has a unit mask
+    weight_masks : M of each weight matrix, (d_in, d_out)
+    weight_decay : lambda of the L2 penalty on the masked weights; biases have none
+
+    Returns
+    -------
+    loss, gradients : a number, and in the form of parameters
     """
     layout = Layout({name: a.shape for name, a in parameters.items()})
     dtype = np.result_type(*parameters.values())  # complex, when the complex step differentiates one of them
@@ -120,6 +134,16 @@ def network_loss(
 def prune(W: np.ndarray, mask: np.ndarray, rate: float) -> np.ndarray:
     """Remove a share of the alive weights, those of smallest magnitude.   Equations (L2), (P1)
 
+    Parameters
+    ----------
+    W : weights of any shape
+    mask : 0 or 1, in the shape of W; what is 0 stays 0
+    rate : share of the alive weights that goes, in [0, 1]
+
+    Returns
+    -------
+    The new mask.
+
     Examples
     --------
     >>> prune(np.array([3.0, -1.0, 2.0, 4.0]), np.ones(4), 0.5)
@@ -130,6 +154,15 @@ def prune(W: np.ndarray, mask: np.ndarray, rate: float) -> np.ndarray:
 
 def rewind(W_0: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Put the survivors back to where they started: m * W_0.   Equation (L4)
+
+    Parameters
+    ----------
+    W_0 : initial weights of any shape
+    mask : 0 or 1, in the shape of W_0
+
+    Returns
+    -------
+    A new array.
 
     Examples
     --------
@@ -155,6 +188,16 @@ class Ticket(NamedTuple):
 def begin_ticket(theta_0: Arrays, weight_mask: Arrays | None = None, optimizer: str = "sgd") -> Ticket:
     """Start at m * theta_0; without a mask, nothing is pruned.   Equation (L4)
 
+    Parameters
+    ----------
+    theta_0 : W1, b1, W2, ... -> array; copied
+    weight_mask : name of each weight matrix -> 0 or 1
+    optimizer : a key of ``OPTIMIZERS``
+
+    Returns
+    -------
+    Ticket, with a fresh optimizer
+
     Examples
     --------
     >>> begin_ticket({"W1": np.ones((1, 2)), "b1": np.zeros(2)}, {"W1": np.array([[0.0, 1.0]])}).theta["W1"]
@@ -170,7 +213,17 @@ def begin_ticket(theta_0: Arrays, weight_mask: Arrays | None = None, optimizer: 
 
 
 def train_ticket(ticket: Ticket, gradients: Arrays) -> Ticket:
-    """Make one step; the ticket changes.   Equation (M10)"""
+    """Make one step; the ticket changes.   Equation (M10)
+
+    Parameters
+    ----------
+    ticket : changed in place
+    gradients : in the form of theta, those of pruned weights included
+
+    Returns
+    -------
+    The same ticket.
+    """
     optimizer, decay = OPTIMIZERS[ticket.optimizer]
     given = Parameters.from_arrays(gradients, ticket.theta.layout)
     update(ticket.theta, given, optimizer, ticket.state, LEARNING_RATE, decay=decay, weight_mask=ticket.weight_mask)
@@ -178,19 +231,48 @@ def train_ticket(ticket: Ticket, gradients: Arrays) -> Ticket:
 
 
 def prune_ticket(ticket: Ticket, rate: float) -> Ticket:
-    """Remove a share of the alive weights of every layer; what remains keeps its value.   Equations (L2), (L6)"""
+    """Remove a share of the alive weights of every layer; what remains keeps its value.   Equations (L2), (L6)
+
+    Parameters
+    ----------
+    ticket : its theta and mask stay as they are; the optimizer's memory of what goes is cleared
+    rate : share of the alive weights of each layer that goes, in [0, 1]
+
+    Returns
+    -------
+    A ticket with the new mask.
+    """
     mask = magnitude_mask(ticket.theta, ticket.weight_mask, rate=rate, output_rate=rate)
     ticket.state.impose(mask)
     return ticket._replace(theta=mask * ticket.theta, weight_mask=mask)
 
 
 def rewind_ticket(ticket: Ticket) -> Ticket:
-    """Put the survivors back to their start, with a fresh optimizer.   Equation (L4)"""
+    """Put the survivors back to their start, with a fresh optimizer.   Equation (L4)
+
+    Parameters
+    ----------
+    ticket : stays as it is
+
+    Returns
+    -------
+    A new ticket.
+    """
     return begin_ticket(dict(ticket.theta_0.items()), dict(ticket.weight_mask.items()), ticket.optimizer)
 
 
 def reinit_ticket(ticket: Ticket, rng: np.random.Generator) -> Ticket:
-    """Draw the weights anew under the same mask, biases 0: the control.   Equation (L5)"""
+    """Draw the weights anew under the same mask, biases 0: the control.   Equation (L5)
+
+    Parameters
+    ----------
+    ticket : stays as it is
+    rng : to draw from
+
+    Returns
+    -------
+    A new ticket, with a fresh optimizer.
+    """
     again = rewind_ticket(ticket)
     theta = Parameters.zeros(again.theta.layout, dtype=again.theta.dtype)
     for name in theta.layout.weight_names:
@@ -199,7 +281,13 @@ def reinit_ticket(ticket: Ticket, rng: np.random.Generator) -> Ticket:
 
 
 def save_ticket(path: str | os.PathLike, ticket: Ticket) -> None:
-    """Write everything that the next step depends on."""
+    """Write everything that the next step depends on.
+
+    Parameters
+    ----------
+    path : of an .npz file
+    ticket : stays as it is
+    """
     arrays = {
         f"{part}.{name}": a for part in ("theta_0", "theta", "weight_mask") for name, a in getattr(ticket, part).items()
     }
@@ -209,7 +297,16 @@ def save_ticket(path: str | os.PathLike, ticket: Ticket) -> None:
 
 
 def load_ticket(path: str | os.PathLike) -> Ticket:
-    """Read a ticket back."""
+    """Read a ticket back.
+
+    Parameters
+    ----------
+    path : of a file that ``save_ticket`` wrote
+
+    Returns
+    -------
+    Ticket, which goes on where the saved one was
+    """
     arrays, metadata = load_arrays(path, kind="conformance ticket")
     parts = {
         part: {name: arrays[f"{part}.{name}"] for name in metadata["names"]}

@@ -34,6 +34,10 @@ def load_subject(name: str | os.PathLike | None = None) -> Subject:
     name : path of a .py file, or dotted name of a module; None takes the environment variable NUMPYNET_UNDER_TEST, and
         where that is not set, this package's own functions
 
+    Returns
+    -------
+    Subject, trusted
+
     Raises
     ------
     CannotImport
@@ -59,6 +63,19 @@ def load_file(path: Path) -> types.ModuleType:
     """Run a file and return the module that it becomes.
 
     Files beside it can be imported while it runs.
+
+    Parameters
+    ----------
+    path : of a .py file
+
+    Returns
+    -------
+    A module that is not kept in ``sys.modules``.
+
+    Raises
+    ------
+    CannotImport
+        It is no .py file, cannot be read, or raises; the message names the line.
 
     Examples
     --------

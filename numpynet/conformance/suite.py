@@ -22,6 +22,19 @@ LAWS: tuple[Law, ...] = (*LAYER_LAWS, *MASK_LAWS, *TICKET_LAWS)
 def laws_about(*tasks: str) -> tuple[Law, ...]:
     """Return the laws about some functions of the contract, those first that are about nothing else.
 
+    Parameters
+    ----------
+    *tasks : names of functions of the contract
+
+    Returns
+    -------
+    Laws
+
+    Raises
+    ------
+    ValueError
+        There is no such function in the contract.
+
     Examples
     --------
     >>> laws_about("prune_count")
@@ -35,6 +48,14 @@ def laws_about(*tasks: str) -> tuple[Law, ...]:
 
 def sizes_of(seed: int) -> Sizes:
     """Return the sizes that a seed stands for where none are given.
+
+    Parameters
+    ----------
+    seed : of the draws
+
+    Returns
+    -------
+    N, d_in, d_out and K, pairwise different.
 
     Examples
     --------
@@ -55,6 +76,10 @@ def broken_laws(
     laws : which to try
     seeds : of the draws; each law is tried until it fails
     stop : True ends with the first broken law
+
+    Returns
+    -------
+    Pairs of a law and a report, "fail" or "error".
 
     Examples
     --------

@@ -25,6 +25,15 @@ Arrays = dict[str, np.ndarray]
 def draw_start(rng: np.random.Generator, sizes: Sizes) -> Arrays:
     """Return initial parameters of two layers: weights with ties and a zero among them, biases that are not 0.
 
+    Parameters
+    ----------
+    rng : to draw from
+    sizes : of a net d_in-d_out-K; N is not used
+
+    Returns
+    -------
+    Name -> array, float64.
+
     Examples
     --------
     >>> {name: a.shape for name, a in draw_start(np.random.default_rng(0), Sizes(5, 7, 4, 3)).items()}
@@ -41,6 +50,15 @@ def draw_start(rng: np.random.Generator, sizes: Sizes) -> Arrays:
 def draw_gradients(rng: np.random.Generator, theta_0: Mapping[str, np.ndarray]) -> Arrays:
     """Return gradients of a dense network: nothing is 0, pruned or not.
 
+    Parameters
+    ----------
+    rng : to draw from
+    theta_0 : names and shapes
+
+    Returns
+    -------
+    Name -> array, float64.
+
     Examples
     --------
     >>> list(draw_gradients(np.random.default_rng(0), {"b1": np.zeros(3)}))
@@ -51,6 +69,20 @@ def draw_gradients(rng: np.random.Generator, theta_0: Mapping[str, np.ndarray]) 
 
 def part(ticket: Any, what: str) -> Mapping[str, np.ndarray]:
     """Return ``theta`` or ``weight_mask`` of a ticket, an attribute or a key.
+
+    Parameters
+    ----------
+    ticket : whatever ``begin_ticket`` returned
+    what : "theta" or "weight_mask"
+
+    Returns
+    -------
+    What maps names to arrays, not a copy.
+
+    Raises
+    ------
+    LawBroken
+        The ticket has no such part.
 
     Examples
     --------
@@ -66,6 +98,14 @@ def part(ticket: Any, what: str) -> Mapping[str, np.ndarray]:
 def weights(theta_0: Mapping[str, np.ndarray]) -> list[str]:
     """Return the names of the weight matrices.
 
+    Parameters
+    ----------
+    theta_0 : name -> array; weights have two axes
+
+    Returns
+    -------
+    Names, in their order.
+
     Examples
     --------
     >>> weights({"W1": np.ones((2, 2)), "b1": np.ones(2)})
@@ -75,7 +115,22 @@ def weights(theta_0: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def theta_of(ticket: Any, like: Mapping[str, np.ndarray]) -> Arrays:
-    """Return copies of the parameters of a ticket, or raise ``LawBroken`` if one is missing or misshapen."""
+    """Return copies of the parameters of a ticket, or raise ``LawBroken`` if one is missing or misshapen.
+
+    Parameters
+    ----------
+    ticket : whatever ``begin_ticket`` returned
+    like : names and shapes that are expected
+
+    Returns
+    -------
+    Name -> array.
+
+    Raises
+    ------
+    LawBroken
+        One is missing, or has another shape.
+    """
     theta = part(ticket, "theta")
     arrays = {}
     for name, a in like.items():
@@ -88,7 +143,17 @@ def theta_of(ticket: Any, like: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def masks_of(ticket: Any, like: Mapping[str, np.ndarray]) -> Arrays:
-    """Return copies of the weight masks of a ticket, or raise ``LawBroken`` unless they are masks of its weights."""
+    """Return copies of the weight masks of a ticket, or raise ``LawBroken`` unless they are masks of its weights.
+
+    Parameters
+    ----------
+    ticket : whatever ``begin_ticket`` returned
+    like : names and shapes of theta
+
+    Returns
+    -------
+    Name of each weight matrix -> array.
+    """
     weight_mask = part(ticket, "weight_mask")
     masks = {}
     for name, a in like.items():
@@ -105,7 +170,19 @@ def masks_of(ticket: Any, like: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def begin(subject: Subject, theta_0: Arrays, masks: Arrays | None, optimizer: str | None) -> Any:
-    """Call ``begin_ticket``, with an optimizer if one is named."""
+    """Call ``begin_ticket``, with an optimizer if one is named.
+
+    Parameters
+    ----------
+    subject : the implementation
+    theta_0 : name -> array
+    masks : name of each weight matrix -> 0 or 1; None prunes nothing
+    optimizer : a name of ``subject.optimizers``, or None
+
+    Returns
+    -------
+    What ``begin_ticket`` returns.
+    """
     chosen = {} if optimizer is None else {"optimizer": optimizer}
     return call(subject, "begin_ticket", theta_0, masks, **chosen)
 
@@ -130,11 +207,30 @@ class Walk:
         self.check()
 
     def can(self, name: str) -> bool:
-        """Say whether a function is there."""
+        """Say whether a function is there.
+
+        Parameters
+        ----------
+        name : of a function of the contract
+
+        Returns
+        -------
+        True if it is defined, and not known to be unwritten.
+        """
         return name in self.subject.functions and name not in self.not_written
 
     def call(self, name: str, *args: Any) -> Any:
-        """Call a function of the subject, and remember it if it is not written yet."""
+        """Call a function of the subject, and remember it if it is not written yet.
+
+        Parameters
+        ----------
+        name : of a function of the contract
+        *args : handed over as they are
+
+        Returns
+        -------
+        What the function returns.
+        """
         try:
             return call(self.subject, name, *args)
         except Waiting:
@@ -158,7 +254,12 @@ class Walk:
         self.at_start = False
 
     def prune(self, rate: float) -> None:
-        """One pruning step: the exact count, the smallest magnitudes, never upwards."""
+        """One pruning step: the exact count, the smallest magnitudes, never upwards.
+
+        Parameters
+        ----------
+        rate : share of the alive weights of each layer that goes, in [0, 1]
+        """
         if not self.can("prune_ticket"):
             return
         before = theta_of(self.ticket, self.kept)
@@ -186,7 +287,12 @@ class Walk:
         self.at_start = True
 
     def reinit(self, seed: int) -> None:
-        """Fresh weights under the same mask; the twin gets them straight after its beginning."""
+        """Fresh weights under the same mask; the twin gets them straight after its beginning.
+
+        Parameters
+        ----------
+        seed : of the fresh weights
+        """
         if not self.can("reinit_ticket"):
             return
         self.ticket = self.call("reinit_ticket", self.ticket, np.random.default_rng(seed))
@@ -217,7 +323,13 @@ class Walk:
     # ---- what must be true -------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise ``LawBroken`` unless all invariants hold."""
+        """Raise ``LawBroken`` unless all invariants hold.
+
+        Raises
+        ------
+        LawBroken
+            The message says which does not.
+        """
         require(same(self.theta_0, self.kept), "theta_0, the start that was handed over, has changed")
         theta, masks = theta_of(self.ticket, self.kept), masks_of(self.ticket, self.kept)
         self.grown(masks)
@@ -238,7 +350,12 @@ class Walk:
                 )
 
     def grown(self, masks: Arrays) -> None:
-        """Raise ``LawBroken`` if a mask has a 1 where it had a 0."""
+        """Raise ``LawBroken`` if a mask has a 1 where it had a 0.
+
+        Parameters
+        ----------
+        masks : name of each weight matrix -> its mask now
+        """
         for name, mask in self.masks.items():
             back = int(((masks[name] == 1) & (mask == 0)).sum())
             require(back == 0, f"{back} pruned weights of {name} are alive again")
@@ -246,6 +363,14 @@ class Walk:
 
 def copies(arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Return a dict of copies.
+
+    Parameters
+    ----------
+    arrays : name -> array
+
+    Returns
+    -------
+    Name -> a copy.
 
     Examples
     --------
@@ -258,6 +383,14 @@ def copies(arrays: Mapping[str, np.ndarray]) -> Arrays:
 def same(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> bool:
     """Say whether two dicts hold equal arrays.
 
+    Parameters
+    ----------
+    left, right : name -> array
+
+    Returns
+    -------
+    True if the names and all entries are equal.
+
     Examples
     --------
     >>> same({"b1": np.zeros(1)}, {"b1": np.zeros(1)})
@@ -268,6 +401,15 @@ def same(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> boo
 
 def draw_masks(rng: np.random.Generator, theta_0: Arrays) -> Arrays:
     """Return a mask for every weight matrix.
+
+    Parameters
+    ----------
+    rng : to draw from
+    theta_0 : names and shapes
+
+    Returns
+    -------
+    Name of each weight matrix -> 0 or 1, with at least one of each.
 
     Examples
     --------

@@ -16,6 +16,19 @@ from numpynet.conformance.mutants.tickets import TICKET_MUTANTS
 def mutant(id: str) -> Mutant:
     """Return one mutant by its id.
 
+    Parameters
+    ----------
+    id : of a mutant of masks or tickets
+
+    Returns
+    -------
+    Mutant
+
+    Raises
+    ------
+    KeyError
+        There is no such mutant.
+
     Examples
     --------
     >>> mutant("no-rewind").task

@@ -30,6 +30,14 @@ class Mutant(NamedTuple):
 def plain(function: Callable) -> Callable[[], Callable]:
     """Return what makes a function that remembers nothing: it is always the same.
 
+    Parameters
+    ----------
+    function : with a mistake
+
+    Returns
+    -------
+    A function without arguments, as ``Mutant.make`` is.
+
     Examples
     --------
     >>> plain(max)() is max
