@@ -70,11 +70,7 @@ WITHOUT_EXAMPLE = {
     "classroom.grading.record_key",
     "classroom.pool.graded",
     "checkpoints.load_checkpoint",  # that of save_checkpoint loads
-    "lottery.ticket.load_ticket",  # that of save_ticket loads
-    "pruning.selection.check_scores",
     "lottery.run.run_group",
-    "lottery.run_folder.load_training",
-    "lottery.run_folder.save_training",
     "experiments.lottery_command.run",
     "experiments.lottery_ticket.take_ticket",
     "experiments.lottery_command.resume",

@@ -46,6 +46,12 @@ def softmax_cross_entropy(scene: Scene) -> Iterator[Candidate]:
     Yields
     ------
     dlogits of each bug, (N, K)
+
+    Examples
+    --------
+    >>> scene = Scene({"logits": np.zeros((1, 2)), "labels": np.array([0])}, 1.0)
+    >>> {candidate.bug: candidate.value.tolist() for candidate in softmax_cross_entropy(scene)}["4"]
+    [[0.5, -0.5]]
     """
     logits, labels, dy = scene.inputs["logits"], scene.inputs["labels"], scene.dy
     N, K = logits.shape
@@ -79,6 +85,12 @@ def relu(scene: Scene) -> Iterator[Candidate]:
     Yields
     ------
     dz of each bug, (N, d), and the wrong output
+
+    Examples
+    --------
+    >>> scene = Scene({"z": np.array([[-1.0, 2.0]])}, np.array([[3.0, 3.0]]))
+    >>> {candidate.bug: candidate.value.tolist() for candidate in relu(scene)}["20c"]
+    [[3.0, 0.0]]
     """
     z, dy = scene.inputs["z"], scene.dy
     yield Candidate("dz", "20a", dy)
@@ -98,6 +110,12 @@ def dropout(scene: Scene) -> Iterator[Candidate]:
     Yields
     ------
     dh and output of each bug, (N, d)
+
+    Examples
+    --------
+    >>> inputs = {"h": np.ones((1, 2)), "unit_mask": np.array([[1.0, 0.0]]), "keep_prob": 0.8}
+    >>> next(dropout(Scene(inputs, np.full((1, 2), 3.0)))).value                       # bug 9: without 1/q
+    array([[3., 0.]])
     """
     h, D, q = scene.inputs["h"], scene.inputs["unit_mask"], scene.inputs["keep_prob"]
     for bug, dh in _dropout_backward(scene.dy, D, q):
@@ -191,6 +209,12 @@ def l2_penalty(scene: Scene) -> Iterator[Candidate]:
     Yields
     ------
     dW and penalty of each bug
+
+    Examples
+    --------
+    >>> scene = Scene({"W": np.array([[2.0]]), "weight_decay": 0.1}, 1.0)
+    >>> {candidate.bug: float(candidate.value.sum()) for candidate in l2_penalty(scene)}["24b"]
+    0.4
     """
     W, weight_decay, dy = scene.inputs["W"], scene.inputs["weight_decay"], scene.dy
     M = _or_ones(scene.inputs.get("weight_mask"), W)

@@ -92,6 +92,15 @@ def compare_at_kinks(
     Returns
     -------
     the comparison, with the flat indices of entries at a kink
+
+    Examples
+    --------
+    >>> from numpynet.gradcheck.numeric import numeric_gradient
+    >>> x, f = np.array([0.0, 2.0]), lambda x: (x * (x.real > 0)).sum()
+    >>> numeric = numeric_gradient(f, x, rng=np.random.default_rng(0), method="central difference")
+    >>> found = compare_at_kinks(f, x, np.array([0.0, 1.0]), numeric, floor=0.0)
+    >>> found.passed, found.kinks
+    (True, (0,))
     """
     strict = compare(analytic, numeric.value, rtol=numeric.rtol, atol=numeric.atol, floor=floor)
     if strict.passed:

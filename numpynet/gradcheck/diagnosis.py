@@ -259,6 +259,12 @@ def settled_causes(causes: Sequence[Cause], law: dict[str, int] | None, sign: fl
     Returns
     -------
     the causes, as they came where there is no law
+
+    Examples
+    --------
+    >>> causes = (Cause("1", "not divided by N", 0.0, 0.9), Cause("12", "keep and drop are swapped", 0.0, 0.9))
+    >>> [cause.id for cause in settled_causes(causes, {"N": 1}, sign=1.0)]
+    ['1']
     """
     if law is None:
         return tuple(causes)

@@ -40,6 +40,10 @@ def complex_step(
     -------
     gradient, float64, in the shape of x; or one number for each of ``entries``
 
+    References
+    ----------
+    Squire and Trapp (1998); Martins et al. (2003).
+
     Examples
     --------
     >>> complex_step(lambda x: (x * x).sum(), np.array([1.0, 2.0]))
@@ -72,6 +76,10 @@ def complex_direction(
     -------
     J v, float64, in the shape of f's output
 
+    References
+    ----------
+    Squire and Trapp (1998); Martins et al. (2003).
+
     Examples
     --------
     >>> complex_direction(lambda x: x * x, np.array([1.0, 2.0]), np.array([1.0, 1.0]))
@@ -94,6 +102,10 @@ def hessian_vector_product(
     Returns
     -------
     H v, float64, in the shape of x
+
+    References
+    ----------
+    Pearlmutter (1994), for the product; here it comes from the complex step.
 
     Examples
     --------

@@ -45,7 +45,13 @@ class LayerPair(NamedTuple):
     numeric_law: bool = False  # differentiate law instead of forward: for code that may lie to a numeric derivative
 
     def gradient_names(self) -> list[str]:
-        """Return d + name for each array."""
+        """Return d + name for each array.
+
+        Examples
+        --------
+        >>> linear_pair(REFERENCE.linear_forward, REFERENCE.linear_backward).gradient_names()
+        ['dx', 'dW', 'db']
+        """
         return ["d" + name for name in self.differentiable]
 
 

@@ -104,7 +104,13 @@ class Report:
         return self.causes[0].id if self.causes else None
 
     def reproduce(self) -> str:
-        """Return the command that repeats this check."""
+        """Return the command that repeats this check.
+
+        Examples
+        --------
+        >>> Report("fail", "relu", "relu", file="mine.py", seed=7, shape=(5, 7, 11, 3)).reproduce()
+        'numpynet check mine.py --task relu --seed 7 --shape 5,7,11,3'
+        """
         if self.task == "function":
             return f"check_function(f, x, seed={self.seed})"
         shape = f" --shape {','.join(str(n) for n in self.shape)}" if self.shape else ""
@@ -112,7 +118,13 @@ class Report:
         return f"numpynet check {self.file} --task {self.task}{seed}{shape}"
 
     def headline(self) -> str:
-        """Return one line: what is wrong with which array."""
+        """Return one line: what is wrong with which array.
+
+        Examples
+        --------
+        >>> Report("fail", "relu", "relu", kind="gradient", array="dz", n_wrong=3, n_entries=35).headline()
+        'dz is wrong in 3 of 35 entries'
+        """
         if self.kind == "gradient":
             return f"{self.array} is wrong in {self.n_wrong} of {self.n_entries} entries"
         return self.message or self.status

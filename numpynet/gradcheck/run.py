@@ -71,6 +71,11 @@ def cause(id: str, *, score: float = 1.0) -> tuple[Cause, ...]:
     Returns
     -------
     a tuple of one
+
+    Examples
+    --------
+    >>> cause("9")[0].text
+    'the 1/keep_prob scale is missing in backward (forward multiplies by mask / keep_prob)'
     """
     return (Cause(id, EXPLANATIONS[id], 0.0, score),)
 
@@ -420,6 +425,12 @@ def copied(value: Any) -> Any:
     Returns
     -------
     of the same form
+
+    Examples
+    --------
+    >>> one = {"mask": np.ones(2), "rest": [None, 0.8]}
+    >>> copied(one)["mask"] is one["mask"]
+    False
     """
     return mapped(value, np.copy)
 
@@ -435,6 +446,11 @@ def as_dtype(value: Any, dtype: type) -> Any:
     Returns
     -------
     of the same form; all arrays are copies
+
+    Examples
+    --------
+    >>> [a.dtype.name for a in as_dtype([np.ones(2), np.array([0, 1])], np.float32)]
+    ['float32', 'int64']
     """
     return mapped(value, lambda a: a.astype(dtype) if a.dtype.kind == "f" else a.copy())
 
@@ -450,6 +466,11 @@ def mapped(value: Any, function: Any) -> Any:
     Returns
     -------
     of the same form
+
+    Examples
+    --------
+    >>> mapped({"a": np.ones(2), "b": (None, 0.8)}, np.shape)
+    {'a': (2,), 'b': (None, 0.8)}
     """
     if isinstance(value, np.ndarray):
         return function(value)
@@ -472,6 +493,11 @@ def arrays_in(value: Any, depth: int = 4, seen: set[int] | None = None) -> Itera
     Yields
     ------
     array : not a copy
+
+    Examples
+    --------
+    >>> [a.shape for a in arrays_in({"x": np.ones(2), "more": [np.ones((2, 3)), "word"]})]
+    [(2,), (2, 3)]
     """
     seen = set() if seen is None else seen
     if depth < 0 or id(value) in seen or isinstance(value, (Held, types.ModuleType, type, str, bytes)):
@@ -511,6 +537,11 @@ def equal(a: Any, b: Any) -> bool:
     Returns
     -------
     whether shapes and values are the same
+
+    Examples
+    --------
+    >>> equal(np.array([0.0, np.nan]), np.array([-0.0, np.nan])), equal(np.ones(2), np.ones((1, 2)))
+    (True, False)
     """
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
@@ -526,6 +557,11 @@ def largest(x: Any) -> float:
     Returns
     -------
     a number >= 0; 0 if nothing is finite
+
+    Examples
+    --------
+    >>> largest(np.array([1.0, -3.0, np.inf]))
+    3.0
     """
     x = np.abs(np.asarray(x))
     return float(x[np.isfinite(x)].max(initial=0.0))

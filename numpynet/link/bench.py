@@ -59,11 +59,24 @@ class Bench(NamedTuple):
         Returns
         -------
         the net, a fresh one
+
+        Examples
+        --------
+        >>> from numpynet.data import load_digits
+        >>> bench_of(load_digits(), hidden=(8,)).net(0.8).keep_probs
+        (None, 0.8)
         """
         return MLP((self.data.train.x.shape[1], *self.hidden, self.data.n_classes), keep_prob=keep_prob)
 
     def plan(self) -> TrainingPlan:
-        """Return how it is trained."""
+        """Return how it is trained.
+
+        Examples
+        --------
+        >>> from numpynet.data import load_digits
+        >>> bench_of(load_digits(), steps=10).plan().evaluate_every
+        10
+        """
         return TrainingPlan(
             steps=self.steps,
             batch_size=self.batch_size,
@@ -83,6 +96,12 @@ class Bench(NamedTuple):
         Returns
         -------
         name -> text
+
+        Examples
+        --------
+        >>> from numpynet.data import load_digits
+        >>> bench_of(load_digits()).settings([3, 4])["seeds"]
+        '3, 4'
         """
         data = self.data
         return {

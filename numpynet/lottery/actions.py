@@ -48,6 +48,10 @@ def signed_constant(theta_0: Parameters, *, std: StdOfLayer = glorot_std) -> Par
     -------
     in the form of theta_0
 
+    References
+    ----------
+    Zhou et al. (2019).
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -74,6 +78,10 @@ def random_signed_constant(theta_0: Parameters, rng: Generators, *, std: StdOfLa
     ------
     TypeError, ValueError
         rng is no generator, or theta_0 has replicates and there is no list of generators.
+
+    References
+    ----------
+    Zhou et al. (2019).
 
     Examples
     --------
@@ -110,6 +118,10 @@ def signed_reinit(theta_0: Parameters, fresh: Parameters) -> Parameters:
     -------
     in the form of theta_0
 
+    References
+    ----------
+    Zhou et al. (2019).
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -133,6 +145,10 @@ def signed_reshuffle(theta_0: Parameters, weight_mask: Parameters, rng: Generato
     Returns
     -------
     in the form of theta_0
+
+    References
+    ----------
+    Zhou et al. (2019).
 
     Examples
     --------
@@ -191,6 +207,10 @@ def freeze_init(theta_0: Parameters, weight_mask: Parameters) -> Parameters:
     -------
     The second term, 0 at survivors and biases: ``frozen`` of ``numpynet.training.begin``.
 
+    References
+    ----------
+    Zhou et al. (2019).
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -223,6 +243,10 @@ def freeze_toward(
     Returns
     -------
     in the form of theta_0, 0 at survivors and biases: ``frozen`` of ``numpynet.training.begin``
+
+    References
+    ----------
+    Zhou et al. (2019).
 
     Examples
     --------

@@ -36,6 +36,11 @@ class Cell(NamedTuple):
         Returns
         -------
         (number of trials,)
+
+        Examples
+        --------
+        >>> Cell((0, 1, 3), {"stop_step": np.array([50.0, 60.0, 70.0])}, np.zeros(3, bool)).of("stop_step", [3, 0])
+        array([70., 50.])
         """
         where = {trial: i for i, trial in enumerate(self.trials)}
         return self.values[name][[where[trial] for trial in trials]]

@@ -83,6 +83,10 @@ def reinitialised(
     -------
     theta_0', with a replicate for each generator of a list
 
+    References
+    ----------
+    Frankle and Carbin (2019).
+
     Examples
     --------
     >>> reinitialised(MLP((4, 3, 2)), control_rngs(7, "reinit")).layout.size
@@ -157,6 +161,10 @@ def shuffled_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     -------
     a mask with as many ones in each layer
 
+    References
+    ----------
+    Frankle et al. (2021).
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -191,6 +199,10 @@ def random_ticket(
     Returns
     -------
     start : fresh weights, in the dtype of the mask, and the shuffled mask
+
+    References
+    ----------
+    Frankle and Carbin (2019).
 
     Examples
     --------

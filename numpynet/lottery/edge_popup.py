@@ -38,6 +38,10 @@ def edge_popup_mask(scores: Parameters, density: float) -> Parameters:
     -------
     a mask in the form of the scores, 1 at biases
 
+    References
+    ----------
+    Ramanujan et al. (2020).
+
     Examples
     --------
     >>> scores = Parameters(np.array([0.3, -0.9, 0.1, 0.4, 0.0]), Layout.of_sizes((4, 1)))
@@ -60,6 +64,10 @@ def edge_popup_backward(G: Parameters, scores: Parameters, theta: Parameters) ->
     Returns
     -------
     ds, in the form of theta
+
+    References
+    ----------
+    Ramanujan et al. (2020).
 
     Examples
     --------
@@ -139,6 +147,12 @@ class EdgePopup:
         Returns
         -------
         of ``edge_popup_mask``
+
+        Examples
+        --------
+        >>> scores = Parameters(np.array([0.3, -0.9, 0.1, 0.4, 0.0]), Layout.of_sizes((4, 1)))
+        >>> EdgePopup(0.5).mask(scores).vector
+        array([0., 1., 0., 1., 1.])
         """
         return edge_popup_mask(scores, self.density)
 

@@ -67,6 +67,12 @@ class Trained(NamedTuple):
         Returns
         -------
         R shares of right answers
+
+        Examples
+        --------
+        >>> last = Record(5, 1.0, None, None, {"test": [0.4, 0.5]}, {"test": [0.9, 0.8]})
+        >>> Trained(None, None, [last]).final("test")
+        [0.9, 0.8]
         """
         return self.history[-1].accuracy[monitor]
 
@@ -132,6 +138,10 @@ def iterative_pruning(
     TypeError, ValueError
         Before any training: there is no seed, or one twice, rounds is no integer >= 0, or net, plan and data do not fit
         each other.
+
+    References
+    ----------
+    Frankle and Carbin (2019).
 
     Examples
     --------

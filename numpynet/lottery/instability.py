@@ -111,6 +111,10 @@ def line(
     TypeError, ValueError
         The alphas do not rise from 0 to 1; the split has no class labels.
 
+    References
+    ----------
+    Frankle et al. (2020).
+
     Examples
     --------
     >>> net = MLP((1, 2))
@@ -178,6 +182,10 @@ def forks(
     Returns
     -------
     two states at step k, for ``numpynet.training.train``
+
+    References
+    ----------
+    Frankle et al. (2020).
 
     Examples
     --------

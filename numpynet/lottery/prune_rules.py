@@ -52,6 +52,10 @@ def prune_rule(
     TypeError, ValueError
         A rate is not in [0, 1]; there is no such scope or criterion.
 
+    References
+    ----------
+    Frankle and Carbin (2019); the criteria are those of Zhou et al. (2019).
+
     Examples
     --------
     >>> import numpy as np

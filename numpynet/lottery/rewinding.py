@@ -180,6 +180,10 @@ def rewound(
         What this kind of rewinding starts from is missing or belongs to another step or network; the step is beyond the
         end of the plan.
 
+    References
+    ----------
+    Frankle et al. (2020) for ``Late``; Renda et al. (2020) for ``LearningRate`` and ``FineTune``.
+
     Examples
     --------
     >>> from numpynet.data import load_digits

@@ -354,6 +354,18 @@ def save_training(path: Path, summary: Mapping[str, Any], trained: Trained, repl
     path : of ``place``; made if need be
     summary : of ``outcomes.summaries``, for this replicate
     trained, replicate : the stack, and which of it
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> ones, numbers = Parameters.ones(Layout.of_sizes((1, 2)), replicates=(1,)), {"validation": [0.5], "test": [0.5]}
+    >>> trained = Trained(ones, ones, [Record(0, 0.0, None, None, numbers, numbers)])
+    >>> summary = {f"{name}_digest": digest(ones.vector[0]) for name in ("theta", "mask")}
+    >>> with TemporaryDirectory() as name:
+    ...     save_training(Path(name), summary, trained, 0)
+    ...     theta, weight_mask, history = load_training(Path(name), ones.layout)
+    >>> theta.vector, history[0].loss
+    (array([1., 1., 1., 1.], dtype=float32), {'validation': 0.5, 'test': 0.5})
     """
     path.mkdir(parents=True, exist_ok=True)
     save_mask(path / "mask.npz", trained.weight_mask.replicate(replicate))
@@ -400,6 +412,13 @@ def load_training(path: Path, layout: Layout) -> tuple[Parameters, Parameters, l
     ------
     StorageError
         A file is missing or damaged, or is not the one that the summary speaks of.
+
+    Examples
+    --------
+    >>> load_training(Path("no such folder"), Layout.of_sizes((2, 3)))
+    Traceback (most recent call last):
+    ...
+    numpynet.storage.StorageError: no such folder holds no finished training: there is no summary.json in it
     """
     summary = read_summary(path)
     if summary is None:

@@ -78,6 +78,10 @@ def learn_scores(
     TrainingDiverged
         The loss or a score is not finite.
 
+    References
+    ----------
+    Zhou et al. (2019) for ``Bernoulli``, Ramanujan et al. (2020) for ``EdgePopup``.
+
     Examples
     --------
     >>> from numpynet.data import load_digits
@@ -161,6 +165,10 @@ def evaluate_scores(
     ------
     TypeError, ValueError
         ``how`` is none of the three; there is no generator to sample with.
+
+    References
+    ----------
+    Zhou et al. (2019), for "sampled".
 
     Examples
     --------

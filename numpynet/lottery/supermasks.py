@@ -63,6 +63,10 @@ def sample_supermask(scores: Parameters, uniform: np.ndarray) -> Parameters:
     -------
     a binary mask, in the form of the scores
 
+    References
+    ----------
+    Zhou et al. (2019).
+
     Examples
     --------
     >>> sample_supermask(Parameters.zeros(Layout.of_sizes((1, 2))), np.array([0.4, 0.6, 0.9, 0.9], np.float32)).vector
@@ -106,6 +110,10 @@ def supermask_forward(
     -------
     theta_effective, cache
 
+    References
+    ----------
+    Zhou et al. (2019).
+
     Examples
     --------
     >>> layout = Layout.of_sizes((1, 2))
@@ -136,6 +144,10 @@ def supermask_backward(G: Parameters, scores: Parameters, cache: SupermaskCache)
     Returns
     -------
     of the form of theta, 0 at the biases
+
+    References
+    ----------
+    Zhou et al. (2019).
 
     Examples
     --------
@@ -201,6 +213,11 @@ class Bernoulli:
         Returns
         -------
         (P,) float32 in [0, 1)
+
+        Examples
+        --------
+        >>> Bernoulli().draw(np.random.default_rng(0), Layout.of_sizes((1, 2))).shape
+        (4,)
         """
         return check_rng(rng).random(layout.size, dtype=np.float32)
 

@@ -210,6 +210,13 @@ def load_ticket(path: str | os.PathLike, net: MLP | None = None) -> Ticket:
     ------
     StorageError
         The file is missing, damaged, no ticket, of another version, or a ticket of another network; the message says which.
+
+    Examples
+    --------
+    >>> load_ticket("no such file")
+    Traceback (most recent call last):
+    ...
+    numpynet.storage.StorageError: cannot load no such file: it does not exist
     """
     arrays, metadata = load_arrays(path, kind=_KIND)
 

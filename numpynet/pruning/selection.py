@@ -254,6 +254,14 @@ def check_scores(scores: Parameters, weight_mask: Parameters) -> None:
     ValueError
         A score is NaN, or the two do not fit together.
 
+    Examples
+    --------
+    >>> from numpynet.parameters import Layout
+    >>> ones = Parameters.ones(Layout.of_sizes((2, 1)))
+    >>> check_scores(float("nan") * ones, ones)
+    Traceback (most recent call last):
+    ...
+    ValueError: the score of W1[0, 0] is NaN: it cannot be ranked. Has the training diverged?
     """
     if not isinstance(scores, Parameters) or scores.dtype.kind != "f":
         came = f"dtype {scores.dtype}" if isinstance(scores, Parameters) else type(scores).__name__

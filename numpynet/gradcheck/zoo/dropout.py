@@ -68,6 +68,13 @@ def fresh_mask(rng: np.random.Generator) -> Formula:
     Returns
     -------
     function: dy, D, q -> array in the shape of dy
+
+    Examples
+    --------
+    >>> own = fresh_mask(np.random.default_rng(0))
+    >>> own(np.ones((2, 3)), np.ones((2, 3)), 0.5)                                     # never mind the mask of ones
+    array([[0., 2., 2.],
+           [2., 0., 0.]])
     """
     return lambda dy, D, q: dy * (rng.random(dy.shape) < q).astype(dy.real.dtype) / q
 
