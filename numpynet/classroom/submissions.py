@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 MAX_SOURCE = 1 << 20
+MAX_NOTEBOOK = 1 << 24  # with its figures; the code in it is held to MAX_SOURCE
 MAX_BESIDE = 20  # files beside the one that is graded
 SCRAPS = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__", ".git", ".ipynb_checkpoints", ".gitkeep"}
 
@@ -145,10 +146,11 @@ def _bytes(path: Path) -> bytes:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise Unreadable(f"{ascii(path.name)[1:-1]} is no ordinary file")
-        if found.st_size > MAX_SOURCE:
-            raise Unreadable(f"{ascii(path.name)[1:-1]} has {found.st_size} bytes, more than {MAX_SOURCE}")
+        most = MAX_NOTEBOOK if path.name.endswith(".ipynb") else MAX_SOURCE
+        if found.st_size > most:
+            raise Unreadable(f"{ascii(path.name)[1:-1]} has {found.st_size} bytes, more than {most}")
         with open(handle, "rb", closefd=False) as file:
-            return file.read(MAX_SOURCE + 1)
+            return file.read(most + 1)
     finally:
         os.close(handle)  # also that of a folder, which cannot become a file object
 
@@ -157,7 +159,12 @@ def _source(name: str, data: bytes) -> bytes:
     """Return the Python source of a file: of a notebook, its code cells."""
     if not data.strip():
         raise Unreadable("the file is empty")
-    return "\n\n".join(_cells(data)).encode("utf-8", "replace") if name.endswith(".ipynb") else data
+    if not name.endswith(".ipynb"):
+        return data
+    code = "\n\n".join(_cells(data)).encode("utf-8", "replace")
+    if len(code) > MAX_SOURCE:
+        raise Unreadable(f"the code of the notebook has {len(code)} bytes, more than {MAX_SOURCE}")
+    return code
 
 
 def _cells(data: bytes) -> Iterator[str]:

@@ -144,3 +144,14 @@ def test_what_is_no_file_leaves_nothing_open(tmp_path):
     found = submissions_in(tmp_path, "layers.py")
     assert [bool(s.problem) for s in found] == [True, True]
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_notebook_may_be_large_and_its_code_may_not(tmp_path):
+    """Figures in the outputs are no reason for nothing to be graded."""
+    figure = {"output_type": "display_data", "data": {"image/png": "A" * (MAX_SOURCE + 1)}}
+    for name, source, outputs in (("ann", "x = 1", [figure]), ("bob", "x = 1\n" * (MAX_SOURCE // 6 + 1), [])):
+        notebook = {"cells": [{"cell_type": "code", "metadata": {}, "source": source, "outputs": outputs}]}
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps(notebook))
+    ann, bob = submissions_in(tmp_path, "layers.py")
+    assert (ann.source, ann.problem) == (b"x = 1", "")
+    assert "the code of the notebook has" in bob.problem

@@ -569,13 +569,20 @@ def _prunes(subject, seed, sizes):
     rate = float(rng.choice((0.2, 0.3, 0.4)))
     start, calls, _, last = _search(subject, rng, sizes, rate, 3)
     before = {name: np.ones_like(start[name]) for name in weights(start)}
-    for k, (_, mask, _) in enumerate(calls, start=1):
+    for k, (begun, mask, _) in enumerate(calls, start=1):
         new = mask if k > 1 else before
+        origins = [start] if k == 1 else [start, calls[k - 2][2]]  # going on without a rewind is for the other check
+        known = any(same(begun, _under(mask, origin)) for origin in origins)
+        require(known, f"round {k} trains neither what it started from nor what was trained, under the mask")
         require(k > 1 or same(mask, before), "the first round should train the whole net")
         if k > 1:
             _one_round(before, new, calls[k - 2][2], rate, k - 1)
         before = new
     _one_round(before, last, calls[-1][2], rate, len(calls))
+
+
+def _under(masks, theta):
+    return {name: a * masks.get(name, 1) for name, a in theta.items()}
 
 
 def _one_round(before, after, trained, rate, k):
