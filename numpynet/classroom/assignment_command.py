@@ -33,6 +33,15 @@ def run_list() -> int:
 def run_new(name: str, folder: Path) -> int:
     """Put an assignment into a folder.
 
+    Parameters
+    ----------
+    name : of an assignment, or the path of a marked solution
+    folder : made if need be
+
+    Returns
+    -------
+    The exit code, 0; what goes wrong raises.
+
     Examples
     --------
     >>> import tempfile
@@ -59,6 +68,18 @@ def run_check(
     assignment: str | None = None,
 ) -> int:
     """Check a student's file and print what was found, or hints.
+
+    Parameters
+    ----------
+    file : of the student; None takes the one that ``manifest.json`` in this folder names
+    task : an id, or the name of a function; None checks all
+    hints : how many hints of the task to show instead; None shows none
+    seed : of the draws
+    assignment : its name, where it cannot be told from the file
+
+    Returns
+    -------
+    The exit code: 1 if a public check did not pass.
 
     Examples
     --------
@@ -100,6 +121,15 @@ def _show_hints(assignment: Assignment, path: Path, task: str | None, wanted: in
 
 def run_build(solution: str, folder: Path) -> int:
     """Check a marked solution and write its release; nothing is written if something is wrong with it.
+
+    Parameters
+    ----------
+    solution : path of a marked solution, or the name of an assignment
+    folder : of the release; an earlier release in it is replaced
+
+    Returns
+    -------
+    The exit code: 1 if something is wrong.
 
     Examples
     --------

@@ -12,6 +12,21 @@ from numpynet.classroom.task import Assignment, Check, Task, checked
 def read_marked(path: str | Path) -> Marked:
     """Read a solution file.
 
+    Parameters
+    ----------
+    path : of the solution file
+
+    Returns
+    -------
+    Marked
+
+    Raises
+    ------
+    ValueError
+        It is not UTF-8, or its markers do not fit each other.
+    OSError
+        It cannot be read.
+
     Examples
     --------
     >>> import tempfile
@@ -37,6 +52,10 @@ def assignment_from(path: str | Path, title: str, checks: Mapping[str, Sequence[
         beside it and no solution
     title : of the assignment
     checks : task id -> its checks; their points make those that the task announces
+
+    Returns
+    -------
+    Assignment
 
     Raises
     ------

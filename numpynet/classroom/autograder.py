@@ -23,6 +23,18 @@ from numpynet.storage import write_bytes, write_text
 def write_zip(assignment: str, out: Path, detail: str, salt: str | None, variant: str) -> int:
     """Write the zip of a Gradescope autograder and return the exit code.
 
+    Parameters
+    ----------
+    assignment : its name, or the path of a teacher's file
+    out : the zip, overwritten
+    detail : how much students are told, one of ``DETAILS``
+    salt : of the seeds of the inputs; None draws one
+    variant : the convention of the course, see ``variant_of``
+
+    Returns
+    -------
+    The exit code, 0; what goes wrong raises.
+
     Examples
     --------
     >>> import tempfile
@@ -52,6 +64,18 @@ def run_one(settings_file: Path, folder: Path, metadata: Path | None, results: P
     """Grade one submission and write the file that the system reads; return the exit code.
 
     Whatever happens, there is a result: where the grader itself fails, one with no points that says so.
+
+    Parameters
+    ----------
+    settings_file : that ``write_zip`` put into the zip
+    folder : of the submission
+    metadata : of Gradescope, in JSON; None where there is none
+    results : the file to write
+    format_ : see ``result_text``
+
+    Returns
+    -------
+    The exit code: 1 if the grader failed.
     """
     hide_memory()
     bound_memory()
@@ -85,6 +109,14 @@ def run_one(settings_file: Path, folder: Path, metadata: Path | None, results: P
 
 def student(metadata: Path | None) -> str:
     """Return who handed in, by the ids that Gradescope gives; they seed the inputs and are stored nowhere.
+
+    Parameters
+    ----------
+    metadata : file in JSON; None, or one that is not as expected, names nobody
+
+    Returns
+    -------
+    The ids, sorted and joined by "+", or "submission".
 
     Examples
     --------

@@ -50,6 +50,22 @@ def prepare(
 ) -> Job:
     """Return the job; what is not given is what an earlier run in the same grades folder had.
 
+    Parameters
+    ----------
+    folder : of the submissions
+    grades : folder for the results, which must not hold the submissions
+    assignment : its name, or the path of a teacher's file
+    salt : of the seeds of the inputs; None draws one for a first run
+    variant : the convention of the course, see ``variant_of``
+    seconds : for one call of a student's function
+    required : doors that must be closed, or nothing is graded
+    detail : how much students are told, one of ``DETAILS``
+    jobs : processes
+
+    Returns
+    -------
+    Job
+
     Raises
     ------
     ValueError
@@ -114,6 +130,19 @@ def _settings_in(file: Path) -> dict[str, Any]:
 def closed_doors(rules: Rules) -> list[str]:
     """Return what this machine can close, by trying; raise where that is less than required.
 
+    Parameters
+    ----------
+    rules : of the grading
+
+    Returns
+    -------
+    Names of doors, such as "landlock".
+
+    Raises
+    ------
+    ValueError
+        A door that is required stays open, or no child process can be run.
+
     Examples
     --------
     >>> "limits" in closed_doors(Rules("s"))
@@ -138,6 +167,15 @@ def run_batch(job: Job, *, only: str | None = None) -> list[dict[str, Any]]:
     ----------
     job : see ``prepare``
     only : the name of one submission that is graded again; the others stay as they are
+
+    Returns
+    -------
+    Records, see ``grade``.
+
+    Raises
+    ------
+    ValueError
+        There is no submission of the name ``only``.
     """
     submissions = submissions_in(job.folder, job.assignment.file)
     if only is not None and only not in [s.name for s in submissions]:

@@ -21,6 +21,10 @@ def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignm
     path : of the student's file; None takes the one that the manifest of the current folder names
     name : of the assignment; None asks the manifest beside the file, and then the name of the file
 
+    Returns
+    -------
+    assignment, path
+
     Raises
     ------
     ValueError
@@ -52,6 +56,15 @@ def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignm
 
 def load_student(path: Path, assignment: Assignment) -> Subject:
     """Import a student's file, or the code cells of a notebook, as Python would run it.
+
+    Parameters
+    ----------
+    path : of a .py file or a notebook
+    assignment : whose functions are looked for
+
+    Returns
+    -------
+    Subject, not trusted; with the functions that are there
 
     Raises
     ------
@@ -92,6 +105,16 @@ def _notebook_module(path: Path) -> types.ModuleType:
 def hints_for(assignment: Assignment, path: Path, task: str) -> list[str]:
     """Return the hints of a task, from the manifest beside a file or from the assignment itself.
 
+    Parameters
+    ----------
+    assignment : that the file belongs to
+    path : of the student's file
+    task : its id
+
+    Returns
+    -------
+    Hints, the mildest first; none for a task without.
+
     Examples
     --------
     >>> from numpynet.classroom.task import load_assignment
@@ -107,6 +130,14 @@ def hints_for(assignment: Assignment, path: Path, task: str) -> list[str]:
 
 def changed_checks(folder: Path) -> bool:
     """Say whether the public checks in a folder are others than those that were released.
+
+    Parameters
+    ----------
+    folder : of a release
+
+    Returns
+    -------
+    False also where there is no manifest, or no checks.
 
     Examples
     --------

@@ -76,6 +76,14 @@ WORDS = {
 def words_in(*sources: bytes) -> frozenset[str]:
     """Return the words of some files, which may be repeated to their author.
 
+    Parameters
+    ----------
+    *sources : contents of files
+
+    Returns
+    -------
+    Runs of letters, digits and _.
+
     Examples
     --------
     >>> sorted(words_in(b"y_1 = x.T"))
@@ -86,6 +94,15 @@ def words_in(*sources: bytes) -> frozenset[str]:
 
 def is_said(word: str, words: Collection[str]) -> bool:
     """Whether a word comes from the student's file, from Python or from NumPy, so that it carries nothing.
+
+    Parameters
+    ----------
+    word : of a message
+    words : of the student's file
+
+    Returns
+    -------
+    True if it may be repeated.
 
     Examples
     --------
@@ -103,6 +120,10 @@ def student_text(result: CheckResult, detail: str, words: Collection[str] | None
     result : of a check
     detail : "off", "where", "ratio" or "cause"
     words : of the student's file; a message with others is left out, unless this is None
+
+    Returns
+    -------
+    Text; empty where there is nothing to say.
 
     Examples
     --------
@@ -160,6 +181,15 @@ def _error(message: str, words: Collection[str] | None) -> str:
 def safe_message(message: str, words: Collection[str] | None = None) -> str:
     """Return ": message" where the message is one of those that carry nothing, else nothing.
 
+    Parameters
+    ----------
+    message : of an exception in the student's code
+    words : of the student's file; a message with others is left out, unless this is None
+
+    Returns
+    -------
+    Text, to be put behind the name of the exception.
+
     Examples
     --------
     >>> safe_message("name 'np' is not defined"), safe_message("[0.3 0.1]")
@@ -184,6 +214,10 @@ def feedback_page(record: Mapping[str, Any], detail: str, notes: list[str]) -> s
     record : of the submission
     detail : how much to say
     notes : the convention of the course, in words
+
+    Returns
+    -------
+    A whole HTML document.
 
     Examples
     --------

@@ -19,6 +19,10 @@ def run_grade(options: argparse.Namespace) -> int:
     Parameters
     ----------
     options : of the command line
+
+    Returns
+    -------
+    The exit code.
     """
     started = time.monotonic()
     hide_memory()

@@ -44,6 +44,16 @@ class Rules(NamedTuple):
 def seed_of(salt: str, assignment: str, name: str) -> int:
     """Return the seed of a submission: the same for the same name and salt, and unknown without the salt.
 
+    Parameters
+    ----------
+    salt : known to the grader alone
+    assignment : its name
+    name : of the submission
+
+    Returns
+    -------
+    A number below 2^48.
+
     Examples
     --------
     >>> seed_of("s", "warmup", "ann") == seed_of("s", "warmup", "ann") != seed_of("t", "warmup", "ann")
@@ -74,6 +84,11 @@ def grade(
     The record, of what JSON can hold: "status" is "graded", "ungradable" (not to be read or imported), "timeout" or
     "crashed" (while it was imported); "tasks" hold the checks with their points; "feedback" of a check is what the
     student may read, at each level of detail, "report" is for the teacher.
+
+    Raises
+    ------
+    RuntimeError
+        No child process can be started on this machine.
     """
     started = time.monotonic()
     record = blank_record(submission, assignment, rules)
@@ -106,7 +121,16 @@ def grade(
 
 
 def blank_record(submission: Submission, assignment: Assignment, rules: Rules) -> dict[str, Any]:
-    """Return the record of a submission of which nothing has been graded yet."""
+    """Return the record of a submission of which nothing has been graded yet.
+
+    Parameters
+    ----------
+    submission, assignment, rules : what, by what, how
+
+    Returns
+    -------
+    The record, see ``grade``, with status "grader_error" and no points.
+    """
     seed = seed_of(rules.salt, assignment.name, submission.name)
     return {
         "version": RECORD_VERSION,
@@ -135,7 +159,16 @@ def blank_record(submission: Submission, assignment: Assignment, rules: Rules) -
 
 
 def record_key(submission: Submission, assignment: Assignment, rules: Rules) -> str:
-    """Return a digest of everything that a record depends on; the same key, the same record."""
+    """Return a digest of everything that a record depends on; the same key, the same record.
+
+    Parameters
+    ----------
+    submission, assignment, rules : what, by what, how
+
+    Returns
+    -------
+    64 hexadecimal digits.
+    """
     outline = [(task.id, check.name, check.points) for task in assignment.tasks for check in task.checks]
     parts = (submission.digest(), assignment.name, outline, rules.salt, rules.variant, rules.limits, RECORD_VERSION)
     return hashlib.sha256(repr((*parts, numpynet.__version__)).encode("utf-8", "surrogatepass")).hexdigest()

@@ -223,6 +223,10 @@ class Marked:
         Parameters
         ----------
         prose : whether cells and their text stay, for a notebook
+
+        Returns
+        -------
+        Text of a file.
         """
         return self._text(keep_solution=False, prose=prose)
 
@@ -315,7 +319,13 @@ class Marked:
         return [" ".join(line.split()) for line in lines if len("".join(line.split())) >= 8]
 
     def mutants(self) -> list[TextMutant]:
-        """Return the wrong solutions that MUTANT comments describe."""
+        """Return the wrong solutions that MUTANT comments describe.
+
+        Raises
+        ------
+        ValueError
+            A mutant stands outside the solution of a task, or the line after it does not hold what it replaces.
+        """
         made = []
         for k in sorted(self.comments):
             found = _MUTANT.match(self._alone(k))

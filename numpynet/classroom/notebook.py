@@ -19,6 +19,14 @@ _TASK = re.compile(r"^# Task (\S+): ", re.MULTILINE)
 def notebook_of(marked: Marked) -> str:
     """Return the notebook of a release as text.
 
+    Parameters
+    ----------
+    marked : the solution file, read
+
+    Returns
+    -------
+    JSON, with the metadata of nbgrader; where the solution was there are stubs.
+
     Examples
     --------
     >>> marked = Marked('''# %%

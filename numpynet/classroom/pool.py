@@ -59,7 +59,12 @@ class Slot:
         )
 
     def say(self, message: Mapping[str, Any]) -> None:
-        """Send a line; that nobody reads it any more will be seen when its end is read."""
+        """Send a line; that nobody reads it any more will be seen when its end is read.
+
+        Parameters
+        ----------
+        message : what JSON can hold
+        """
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
@@ -85,7 +90,17 @@ class Slot:
 
 
 def graded(job: Job, todo: deque[Submission]) -> Iterator[tuple[Submission, dict[str, Any]]]:
-    """Grade submissions in several processes; yield each with its record as it is finished."""
+    """Grade submissions in several processes; yield each with its record as it is finished.
+
+    Parameters
+    ----------
+    job : see ``prepare``
+    todo : submissions; they are taken from it
+
+    Yields
+    ------
+    submission, record : in the order in which they are finished
+    """
     if not todo:
         return
     n_left = len(todo)

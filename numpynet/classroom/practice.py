@@ -63,6 +63,14 @@ class NotPassed(AssertionError):
 def told(result: CheckResult) -> str:
     """Return what a check found, with all that may help; these are the student's own numbers.
 
+    Parameters
+    ----------
+    result : of a check
+
+    Returns
+    -------
+    Text, one line or several.
+
     Examples
     --------
     >>> told(CheckResult("values", "skip", 0, 2, message="needs shapes"))
@@ -80,6 +88,16 @@ def told(result: CheckResult) -> str:
 
 def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
     """Run the public checks of a task; one is not tried when an earlier one that it needs has failed.
+
+    Parameters
+    ----------
+    task : of an assignment
+    subject : the student's functions
+    seed : of the draws
+
+    Returns
+    -------
+    TaskResult
 
     Examples
     --------
@@ -132,6 +150,16 @@ def _time_limit(seconds: float) -> Iterator[None]:
 def check_all(assignment: Assignment, subject: Subject, seed: int) -> Iterator[TaskResult]:
     """Yield the result of every task; those that need a broken one are skipped.
 
+    Parameters
+    ----------
+    assignment : whose tasks are checked, in their order
+    subject : the student's functions
+    seed : of the draws
+
+    Yields
+    ------
+    One ``TaskResult`` for each task.
+
     Examples
     --------
     >>> from numpynet.classroom.task import load_assignment
@@ -151,6 +179,20 @@ def check_all(assignment: Assignment, subject: Subject, seed: int) -> Iterator[T
 def task_named(assignment: Assignment, id: str) -> Task:
     """Return a task by its id, or by the name of a function of it.
 
+    Parameters
+    ----------
+    assignment : whose task
+    id : of the task, or the name of a function
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    ValueError
+        There is no such task.
+
     Examples
     --------
     >>> from numpynet.classroom.task import load_assignment
@@ -166,6 +208,17 @@ def task_named(assignment: Assignment, id: str) -> Task:
 
 def practise(assignment: Assignment, subject: Subject, *, task: str | None = None, seed: int = 0) -> bool:
     """Print a line for each task, or for one task a line for each check; return whether all public checks passed.
+
+    Parameters
+    ----------
+    assignment : whose tasks are checked
+    subject : the student's functions
+    task : an id, or the name of a function; None checks all
+    seed : of the draws
+
+    Returns
+    -------
+    True if all that was checked passed.
 
     Examples
     --------
@@ -215,6 +268,13 @@ def check(name: str, functions: Mapping[str, Any], *, task: str | None = None, s
     task : an id, or the name of a function; None checks all
     strict : whether to raise ``NotPassed`` in the end, for graders of notebooks
 
+    Raises
+    ------
+    ValueError
+        There is no such assignment or task.
+    NotPassed
+        ``strict``, and a public check did not pass.
+
     Examples
     --------
     >>> check("dropout", {"sample_mask": lambda rng, shape, keep_prob: None}, task="1.1")   # doctest: +ELLIPSIS
@@ -241,6 +301,14 @@ def _practised(folder: Path) -> dict[str, TaskResult]:
 def cases(folder: Path) -> list[tuple[str, str]]:
     """Return (task, check) for all public checks of a release.
 
+    Parameters
+    ----------
+    folder : of a release, with the student's file in it
+
+    Returns
+    -------
+    Ids of tasks and names of checks, in their order.
+
     Examples
     --------
     >>> import tempfile
@@ -258,6 +326,16 @@ def cases(folder: Path) -> list[tuple[str, str]]:
 
 def outcome(folder: Path, task: str, check: str) -> tuple[str, str]:
     """Return (status, what was found) of one public check of a release; that of ``cases`` shows it.
+
+    Parameters
+    ----------
+    folder : of a release, with the student's file in it
+    task : its id
+    check : its name
+
+    Returns
+    -------
+    status, text : "pass", "fail", "error", "wait" or "skip"; nothing is found where it passed
 
     Examples
     --------

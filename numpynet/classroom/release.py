@@ -31,6 +31,14 @@ MANIFEST_VERSION = 1
 def is_marked(assignment: Assignment) -> bool:
     """Say whether an assignment was made from a marked solution, so that it can be released.
 
+    Parameters
+    ----------
+    assignment : any
+
+    Returns
+    -------
+    False for one that is written by hand.
+
     Examples
     --------
     >>> from numpynet.classroom.task import load_assignment
@@ -47,6 +55,10 @@ def release_files(marked: Marked, assignment: Assignment) -> dict[str, str]:
     ----------
     marked : the solution file, read
     assignment : that was made of it
+
+    Returns
+    -------
+    Name -> text.
 
     Examples
     --------
@@ -69,6 +81,16 @@ def release_files(marked: Marked, assignment: Assignment) -> dict[str, str]:
 
 def manifest(marked: Marked, assignment: Assignment, files: dict[str, str]) -> dict[str, Any]:
     """Return what is known of a release: tasks, hints and hashes.
+
+    Parameters
+    ----------
+    marked : the solution file, read
+    assignment : that was made of it
+    files : of the release, name -> text
+
+    Returns
+    -------
+    What JSON can hold.
 
     Examples
     --------
@@ -104,6 +126,14 @@ def manifest(marked: Marked, assignment: Assignment, files: dict[str, str]) -> d
 
 def sha256(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8.
+
+    Parameters
+    ----------
+    text : any
+
+    Returns
+    -------
+    64 hexadecimal digits.
 
     Examples
     --------
@@ -155,6 +185,14 @@ def write_release(files: dict[str, str], folder: Path, *, again: bool = False) -
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a release.
 
+    Parameters
+    ----------
+    folder : of the release
+
+    Returns
+    -------
+    What ``manifest`` returned.
+
     Raises
     ------
     ValueError
@@ -196,6 +234,14 @@ def _how_to(assignment: Assignment) -> str:
 
 def mark_of(task: str) -> str:
     """Return the pytest marker of a task.
+
+    Parameters
+    ----------
+    task : its id
+
+    Returns
+    -------
+    "task", and the id with _ for whatever is neither letter nor digit.
 
     Examples
     --------

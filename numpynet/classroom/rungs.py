@@ -25,6 +25,20 @@ LARGE = Sizes(12, 784, 300, 10)  # one product; by differences it would take 235
 def law_named(function: str, name: str) -> Law:
     """Return the law of the conformance suite with this name about a function of the contract.
 
+    Parameters
+    ----------
+    function : of the contract, the first that the law is about
+    name : of the law
+
+    Returns
+    -------
+    Law
+
+    Raises
+    ------
+    ValueError
+        There is no such law.
+
     Examples
     --------
     >>> law_named("prune", "exact count")
@@ -49,6 +63,10 @@ def law_check(
     points : for all of them together
     name : of the check; by default the function and the laws
     needs : names of earlier checks
+
+    Returns
+    -------
+    Check
 
     Examples
     --------
@@ -90,6 +108,10 @@ def pair_check(
     sizes : None draws them from the seed
     needs, seconds : of the check
 
+    Returns
+    -------
+    Check
+
     Examples
     --------
     >>> relu = {"relu_forward": lambda z: (z * (z > 0), z), "relu_backward": lambda dh, z: dh * (z < 0)}
@@ -127,6 +149,10 @@ def layer_ladder(
     square : whether to try a square layer, where a forgotten transpose is silent
     large : whether to try a layer of 784 x 300 within five seconds, which no difference quotient can do
 
+    Returns
+    -------
+    Checks, in the order in which they are tried.
+
     Examples
     --------
     >>> [check.name for check in layer_ladder("relu", {"answers": 1, "values": 2, "gradients": 4, "details": 1})]
@@ -158,6 +184,10 @@ def own_check(law: Law, points: float, *, needs: tuple[str, ...] = (), seconds: 
     ----------
     law : made with ``numpynet.conformance.laws.law``
     points, needs, seconds : of the check
+
+    Returns
+    -------
+    Check
 
     Examples
     --------
@@ -197,6 +227,10 @@ def own_pair_check(
     make : returns the pair of a forward and a backward pass, with its law
     forward, backward : names of the functions; without a backward pass the values of the forward pass are checked
     stages, points, name, needs, seconds : as for ``pair_check``
+
+    Returns
+    -------
+    Check
 
     Examples
     --------

@@ -39,6 +39,15 @@ class Wrong(NamedTuple):
 def subject_from(source: str, assignment: Assignment) -> Subject:
     """Run a source and return the functions of the assignment in it.
 
+    Parameters
+    ----------
+    source : of a Python file; it is run here, so it must be the teacher's
+    assignment : whose functions are looked for
+
+    Returns
+    -------
+    Subject, not trusted
+
     Examples
     --------
     >>> list(subject_from("def sample_mask(rng, shape, keep_prob): ...", load_assignment("dropout")).functions)
@@ -52,6 +61,15 @@ def subject_from(source: str, assignment: Assignment) -> Subject:
 
 def wrong_ones(marked: Marked, assignment: Assignment) -> Iterator[Wrong]:
     """Yield the wrong solutions that concern an assignment: its own mutants, the bug zoo, mutants of masks and tickets.
+
+    Parameters
+    ----------
+    marked : the solution file, read
+    assignment : that was made of it
+
+    Yields
+    ------
+    Implementations that a check of their tasks should find wrong.
 
     Examples
     --------
@@ -97,6 +115,10 @@ def problems(marked: Marked, assignment: Assignment, tell: Callable[[str], None]
     ----------
     marked, assignment : the solution file
     tell : called with a line for each thing that holds
+
+    Returns
+    -------
+    A line for each problem.
 
     Examples
     --------

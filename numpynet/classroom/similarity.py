@@ -21,6 +21,14 @@ FEW = 15  # hashes; a shorter file is like many others
 def similarity(one: Sequence[int], other: Sequence[int]) -> float:
     """Return the share of the smaller fingerprint that is in the other; 0 where there is next to nothing to compare.
 
+    Parameters
+    ----------
+    one, other : fingerprints
+
+    Returns
+    -------
+    A number in [0, 1].
+
     Examples
     --------
     >>> similarity(range(40), range(20, 100))
@@ -39,6 +47,14 @@ def _share(common: int, one: int, other: int) -> float:
 def reference_hashes(*extra: Path) -> frozenset[int]:
     """Return the fingerprint of the layers that this package ships, and of further files.
 
+    Parameters
+    ----------
+    *extra : paths of Python files
+
+    Returns
+    -------
+    Hashes of runs of syntax.
+
     Examples
     --------
     >>> len(reference_hashes()) > 100
@@ -51,6 +67,15 @@ def reference_hashes(*extra: Path) -> frozenset[int]:
 def shipped_share(hashes: Sequence[int], *extra: Path) -> float:
     """Return the share of a fingerprint that is found in what this package ships.
 
+    Parameters
+    ----------
+    hashes : a fingerprint
+    *extra : paths of further files that count as shipped
+
+    Returns
+    -------
+    A number in [0, 1]; 0 where there is next to nothing to compare.
+
     Examples
     --------
     >>> shipped_share(range(100))
@@ -61,6 +86,14 @@ def shipped_share(hashes: Sequence[int], *extra: Path) -> float:
 
 def nearest(fingerprints: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, float]]:
     """Return for each name the other one that is most alike, and how much.
+
+    Parameters
+    ----------
+    fingerprints : name -> fingerprint
+
+    Returns
+    -------
+    Name -> (other name, similarity); ("", 0.0) where nobody shares anything.
 
     Examples
     --------

@@ -58,6 +58,14 @@ def main() -> None:
 def rules_of(data: dict[str, Any]) -> Rules:
     """Return the rules that JSON holds.
 
+    Parameters
+    ----------
+    data : the fields of ``Rules``; tuples have become lists
+
+    Returns
+    -------
+    Rules
+
     Examples
     --------
     >>> rules_of({"salt": "s", "variant": [True, False, False, 2.0], "limits": [3.0, 60, 40.0, 1, 1, 1]}).variant.gain

@@ -53,6 +53,10 @@ def submissions_in(folder: Path, file: str) -> list[Submission]:
     folder : of the submissions
     file : what was to be handed in: "layers.py"
 
+    Returns
+    -------
+    One ``Submission`` for each file or folder, also for those that cannot be read.
+
     Raises
     ------
     NotADirectoryError, OSError
@@ -91,6 +95,16 @@ def _names(raw: list[bytes]) -> list[str]:
 
 def read_submission(name: str, path: Path, file: str) -> Submission:
     """Read what was handed in at one place; what cannot be read has a problem.
+
+    Parameters
+    ----------
+    name : of the submission
+    path : of a file, or of a folder with the file in it
+    file : what was to be handed in: "layers.py"
+
+    Returns
+    -------
+    Submission; "problem" is empty where it could be read
 
     Examples
     --------

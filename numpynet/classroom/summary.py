@@ -22,6 +22,10 @@ def summary_page(title: str, records: Sequence[Mapping[str, Any]]) -> str:
     title : of the assignment
     records : of all submissions, with "similarity" and "similar_to"
 
+    Returns
+    -------
+    A whole HTML document.
+
     Examples
     --------
     >>> "There are no submissions." in summary_page("Warm-up", [])
@@ -68,6 +72,14 @@ def summary_page(title: str, records: Sequence[Mapping[str, Any]]) -> str:
 def causes_of(record: Mapping[str, Any]) -> list[str]:
     """Return the bugs that were named in a submission, each once.
 
+    Parameters
+    ----------
+    record : of a submission
+
+    Returns
+    -------
+    Texts, in the order of the checks.
+
     Examples
     --------
     >>> causes_of({"tasks": [{"checks": [{"cause_text": "no transpose"}, {"cause_text": ""}, {"cause_text": "no transpose"}]}]})
@@ -79,6 +91,15 @@ def causes_of(record: Mapping[str, Any]) -> list[str]:
 
 def marks_figure(scores: np.ndarray, best: float) -> bytes:
     """Return a histogram of marks as a PNG.
+
+    Parameters
+    ----------
+    scores : (n,) points of each submission
+    best : points to earn
+
+    Returns
+    -------
+    The bytes of a PNG file.
 
     Examples
     --------
@@ -94,6 +115,14 @@ def marks_figure(scores: np.ndarray, best: float) -> bytes:
 def tasks_figure(shares: Mapping[str, float]) -> bytes:
     """Return a bar for each task as a PNG.
 
+    Parameters
+    ----------
+    shares : id of a task -> share of its points that the class earned, 0 to 1
+
+    Returns
+    -------
+    The bytes of a PNG file.
+
     Examples
     --------
     >>> tasks_figure({"1": 0.5})[1:4]
@@ -107,6 +136,14 @@ def tasks_figure(shares: Mapping[str, float]) -> bytes:
 
 def bugs_figure(rows: Sequence[tuple[str, int, str]]) -> bytes:
     """Return a bar for each bug as a PNG; the letters are explained in the table beside it.
+
+    Parameters
+    ----------
+    rows : letter, submissions, text of each bug
+
+    Returns
+    -------
+    The bytes of a PNG file.
 
     Examples
     --------

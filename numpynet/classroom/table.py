@@ -12,6 +12,14 @@ from typing import Any
 def grades_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of a class, one row for each record.
 
+    Parameters
+    ----------
+    records : of all submissions, with "similarity" and "similar_to"
+
+    Returns
+    -------
+    Text of a CSV file, with a header.
+
     Examples
     --------
     >>> print(grades_csv([]).split(",")[0])
@@ -40,6 +48,14 @@ _FORMULA = re.compile(r"""(^|;["'\s]*)(?=[=+\-@＝＋－＠])""")
 
 def harmless(cell: object) -> str:
     """Return the text of a cell that no spreadsheet takes for a formula.
+
+    Parameters
+    ----------
+    cell : text or a number
+
+    Returns
+    -------
+    Text without control characters; where a formula might begin, behind a '.
 
     Examples
     --------

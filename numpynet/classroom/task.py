@@ -93,6 +93,16 @@ class CheckResult(NamedTuple):
 def run_check(check: Check, subject: Subject, seed: int) -> CheckResult:
     """Run one check; only "pass" earns its points.
 
+    Parameters
+    ----------
+    check : of a task
+    subject : the student's functions
+    seed : of the draws
+
+    Returns
+    -------
+    CheckResult
+
     Examples
     --------
     >>> check = Check("there", 2, lambda subject, seed: Report("pass" if "f" in subject.functions else "fail", "f", "f"))
@@ -120,6 +130,14 @@ def assignment_names() -> list[str]:
 def load_assignment(name: str) -> Assignment:
     """Return an assignment of this package by its name, or a teacher's own: the path of a .py file with ``ASSIGNMENT``.
 
+    Parameters
+    ----------
+    name : of an assignment, or the path of a teacher's file
+
+    Returns
+    -------
+    Assignment
+
     Raises
     ------
     ValueError
@@ -144,6 +162,19 @@ def load_assignment(name: str) -> Assignment:
 
 def checked(assignment: Assignment) -> Assignment:
     """Return an assignment in which ids are unique and everything that is needed comes earlier, or raise.
+
+    Parameters
+    ----------
+    assignment : any
+
+    Returns
+    -------
+    The same assignment.
+
+    Raises
+    ------
+    ValueError
+        Two tasks or two checks have one name, points are negative, or something is needed that does not come before.
 
     Examples
     --------

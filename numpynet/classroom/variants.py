@@ -53,6 +53,19 @@ class Variant(NamedTuple):
 def variant_of(text: str) -> Variant:
     """Return the convention that a text names: parts joined by commas, "drop", "dropped-mask", "transposed", "gain=2".
 
+    Parameters
+    ----------
+    text : "book" or nothing for the convention of the book
+
+    Returns
+    -------
+    Variant
+
+    Raises
+    ------
+    ValueError
+        A part is none of them.
+
     Examples
     --------
     >>> variant_of("drop,gain=2")
@@ -80,6 +93,10 @@ def adapt(functions: Mapping[str, Callable], variant: Variant) -> dict[str, Call
     functions : by their names in the contract or in an assignment; those whose call a convention changes are adapted
         (linear layer, dropout, weight decay, the whole network, DropConnect), all others are left as they are
     variant : the convention that they are written in
+
+    Returns
+    -------
+    Name -> function.
 
     Examples
     --------

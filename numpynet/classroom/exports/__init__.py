@@ -33,6 +33,15 @@ def result_text(format_: str, record: Mapping[str, Any], detail: str) -> str:
     record : of the submission
     detail : how much the student is told
 
+    Returns
+    -------
+    Text of a file in JSON or XML.
+
+    Raises
+    ------
+    ValueError
+        There is no such format.
+
     Examples
     --------
     >>> record = {"title": "Warm-up", "submission": "ann", "assignment": "warmup", "status": "ungradable", "score": 0.0,
@@ -50,6 +59,13 @@ def result_text(format_: str, record: Mapping[str, Any], detail: str) -> str:
 
 def write_exports(grades: Path, formats: Sequence[str], records: Sequence[Mapping[str, Any]], detail: str) -> None:
     """Write the results of a class in some formats, below ``exports`` in the folder of the grades.
+
+    Parameters
+    ----------
+    grades : folder of the grades
+    formats : "gradescope", "prairielearn", "github", "junit" or "otter-csv"
+    records : of the submissions, each with its "slug"
+    detail : how much the students are told
 
     Examples
     --------

@@ -19,6 +19,15 @@ MAX_OUTPUT = 500  # what is longer is cut there
 def github_results(record: Mapping[str, Any], detail: str) -> dict[str, Any]:
     """Return what the reporter reads, as JSON in base64, from the environment variable of a step.
 
+    Parameters
+    ----------
+    record : of the submission
+    detail : how much the student is told
+
+    Returns
+    -------
+    What JSON can hold: version 3 of GitHub Classroom's results.
+
     Examples
     --------
     >>> record = {"status": "ungradable", "message": "the file is empty", "tasks": [], "outline": [["1", 4]],

@@ -16,6 +16,15 @@ from numpynet.classroom.exports.lines import lines_of
 def gradescope_results(record: Mapping[str, Any], detail: str) -> dict[str, Any]:
     """Return what Gradescope reads as ``results.json``: a test for each check; their points add up to those of the file.
 
+    Parameters
+    ----------
+    record : of the submission
+    detail : how much the student is told
+
+    Returns
+    -------
+    What JSON can hold.
+
     Examples
     --------
     >>> record = {"title": "Warm-up", "assignment": "warmup", "status": "ungradable", "score": 0.0, "seconds": 0.1,
@@ -85,6 +94,10 @@ def gradescope_zip(settings: Mapping[str, Any], extra: Mapping[str, bytes] | Non
     ----------
     settings : for ``numpynet autograder run``
     extra : further files, by their names in the zip
+
+    Returns
+    -------
+    The bytes of a zip; the same input gives the same bytes.
 
     Examples
     --------

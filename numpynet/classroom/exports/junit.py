@@ -15,6 +15,15 @@ TAGS = {"fail": "failure", "error": "error", "timeout": "error", "crash": "error
 def junit_xml(record: Mapping[str, Any], detail: str) -> str:
     """Return the XML of one submission: failure is wrong, error has crashed or raised, skipped is not written or not tried.
 
+    Parameters
+    ----------
+    record : of the submission
+    detail : how much the student is told
+
+    Returns
+    -------
+    Text of an XML file.
+
     Examples
     --------
     >>> record = {"status": "ungradable", "message": "the file is empty", "tasks": [], "outline": [["1", 4]],

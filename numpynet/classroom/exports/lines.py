@@ -24,6 +24,15 @@ class Line(NamedTuple):
 def lines_of(record: Mapping[str, Any], detail: str) -> list[Line]:
     """Return the lines of a record; tasks that were not reached have one line each.
 
+    Parameters
+    ----------
+    record : of the submission
+    detail : how much the student is told
+
+    Returns
+    -------
+    Lines, in the order of tasks and checks.
+
     Examples
     --------
     >>> record = {"tasks": [], "outline": [["1", 4]], "message": "the file is empty"}
@@ -49,6 +58,14 @@ def lines_of(record: Mapping[str, Any], detail: str) -> list[Line]:
 
 def waits(record: Mapping[str, Any]) -> bool:
     """Whether nothing has been written yet, or nothing could be graded.
+
+    Parameters
+    ----------
+    record : of the submission
+
+    Returns
+    -------
+    True where an attempt should not count.
 
     Examples
     --------

@@ -13,6 +13,14 @@ from numpynet.classroom.table import harmless
 def otter_csv(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of a class as otter-grader writes it.
 
+    Parameters
+    ----------
+    records : of all submissions of one assignment
+
+    Returns
+    -------
+    Text of a CSV file, with a header and the points of each question.
+
     Examples
     --------
     >>> record = {"submission": "ann", "status": "graded", "message": "", "score": 3.0, "max_score": 4.0,

@@ -11,6 +11,15 @@ from numpynet.classroom.exports.lines import lines_of, waits
 def prairielearn_results(record: Mapping[str, Any], detail: str) -> dict[str, Any]:
     """Return what PrairieLearn reads; a file that cannot be graded, or in which nothing is written, costs no attempt.
 
+    Parameters
+    ----------
+    record : of the submission
+    detail : how much the student is told
+
+    Returns
+    -------
+    What JSON can hold.
+
     Examples
     --------
     >>> record = {"status": "ungradable", "message": "the file is empty", "tasks": [], "outline": [["1", 4]]}

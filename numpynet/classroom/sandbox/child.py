@@ -118,7 +118,12 @@ class Line:
         self.resolve: Callable[[Any], Any] = lambda reference: None
 
     def send(self, message: Any) -> None:
-        """Send a message."""
+        """Send a message.
+
+        Parameters
+        ----------
+        message : see ``pack`` in wire.py
+        """
         data = memoryview(b"".join(self.wire.pack(self.number, message, self.refer)))
         while data:
             data = data[os.write(self.answers, data) :]
@@ -146,7 +151,21 @@ class Beside(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.files, self.refused, self.idle = files, refused, idle
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        """See importlib."""
+        """See importlib.
+
+        Parameters
+        ----------
+        fullname, path, target : see importlib
+
+        Returns
+        -------
+        A ModuleSpec, or None where the module is none of those beside the file.
+
+        Raises
+        ------
+        ImportError
+            It belongs to a package that the grader refuses.
+        """
         if fullname.split(".")[0] in self.refused:
             raise ImportError(f"{fullname.split('.')[0]} is not there: the layers are to be written with NumPy alone")
         if fullname in self.files:
@@ -156,11 +175,25 @@ class Beside(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec: Any) -> types.ModuleType | None:
-        """See importlib."""
+        """See importlib.
+
+        Parameters
+        ----------
+        spec : that ``find_spec`` returned
+
+        Returns
+        -------
+        A module that does nothing, or None where the usual one will do.
+        """
         return None if spec.name in self.files else self.idle.IdleModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """See importlib."""
+        """See importlib.
+
+        Parameters
+        ----------
+        module : to fill
+        """
         name = module.__name__
         if isinstance(module, self.idle.IdleModule):
             return
@@ -229,7 +262,16 @@ class Server:
         line.refer, line.resolve = self.refer, self.resolve
 
     def refer(self, value: Any) -> Any:
-        """Keep a value and return what stands for it."""
+        """Keep a value and return what stands for it.
+
+        Parameters
+        ----------
+        value : anything
+
+        Returns
+        -------
+        Reference; of a reference, itself
+        """
         if type(value) is self.wire.Reference:
             return value
         self.n_kept += 1
@@ -240,7 +282,16 @@ class Server:
         return self.wire.Reference("value", self.n_kept, name[:60])
 
     def resolve(self, reference: Any) -> Any:
-        """Return what a reference stands for."""
+        """Return what a reference stands for.
+
+        Parameters
+        ----------
+        reference : a ``Reference`` or ``Seeded``
+
+        Returns
+        -------
+        The value, a generator, a function that asks the grader, or the reference itself, which is the grader's.
+        """
         if type(reference) is self.wire.Seeded:
             return self.np.random.default_rng(reference.seed)
         if reference.kind == "value":
@@ -250,7 +301,22 @@ class Server:
         return reference  # of the grader: handed on and back
 
     def ask(self, reference: Any, args: tuple, kwargs: dict) -> Any:
-        """Have a function of the grader called."""
+        """Have a function of the grader called.
+
+        Parameters
+        ----------
+        reference : of the function
+        args, kwargs : its arguments
+
+        Returns
+        -------
+        What it returned.
+
+        Raises
+        ------
+        ValueError
+            It raised.
+        """
         self.line.send({"ask": reference, "args": args, "kwargs": kwargs})
         answer = self.line.receive()
         if "raised" in answer:
@@ -269,7 +335,12 @@ class Server:
                 self.call(request)
 
     def call(self, request: dict[str, Any]) -> None:
-        """Call a function of the file and send what came of it."""
+        """Call a function of the file and send what came of it.
+
+        Parameters
+        ----------
+        request : with "call", "args", "kwargs" and "opaque"
+        """
         given = self.wire.arrays_of([request["args"], request["kwargs"]])
         before = [array.tobytes() for array in given]
         try:
@@ -302,7 +373,18 @@ class Server:
                     self.watched.append(((number, kind, k), array, array.tobytes()))
 
     def arrays_in(self, value: Any, others: list[Any], depth: int) -> list[Any]:
-        """Return the arrays that a cache holds; those that are watched otherwise are not among them."""
+        """Return the arrays that a cache holds; those that are watched otherwise are not among them.
+
+        Parameters
+        ----------
+        value : what a function returned as its cache
+        others : arrays that are watched otherwise
+        depth : levels of tuples, lists and dicts to look into
+
+        Returns
+        -------
+        Arrays.
+        """
         if type(value) is self.np.ndarray:
             return [] if any(value is other for other in others) or value.dtype.hasobject else [value]
         parts: Sequence[Any] = ()
@@ -315,7 +397,17 @@ class Server:
         return [array for part in parts for array in self.arrays_in(part, others, depth - 1)]
 
     def read(self, value: Any, part: str) -> dict[str, Any]:
-        """Return a part of a value that is kept, an attribute or a key: a dict of arrays, as of a ticket."""
+        """Return a part of a value that is kept, an attribute or a key: a dict of arrays, as of a ticket.
+
+        Parameters
+        ----------
+        value : that is kept
+        part : "theta" or "weight_mask"
+
+        Returns
+        -------
+        The answer: "returned", or "raised" if there is no such part.
+        """
         try:
             found = value[part] if isinstance(value, dict) else getattr(value, part)
             return {"returned": {str(name): self.np.asarray(found[name]) for name in found}}

@@ -52,6 +52,10 @@ def bound_memory(more: int = 1 << 32) -> None:
     """Keep this process from filling the machine's memory, whatever functions of it are asked to compute: 4 GiB more at most.
 
     It is for the grader: what a submission hands to a function that it judges may be small, and what comes of it huge.
+
+    Parameters
+    ----------
+    more : bytes, beyond what is taken now
     """
     if is_linux():
         import resource
@@ -78,6 +82,10 @@ def separate(
     needed : folders that nobody must be able to read: the standard library, NumPy
     slot : which of the free user numbers to take
     leave_open : doors that are not closed, to see what the others hold
+
+    Returns
+    -------
+    doors, pid : names of the doors that are closed; in the inner process, and where there is none, 0
     """
     if not is_linux():
         return [], 0
@@ -120,6 +128,10 @@ def close(
     listable : folders whose names may be seen
     limits : "cpu" in seconds, "memory" and "file" in bytes, "files"
     leave_open : doors that are not closed
+
+    Returns
+    -------
+    Names of the doors that are closed.
     """
     doors = _limit(limits)
     if is_linux():
@@ -243,7 +255,16 @@ def _allow(libc: Any, rules: int, path: str, access: int) -> None:
 
 
 def needed_folders(numpy_folder: str) -> list[str]:
-    """Return the folders without which nothing works: the standard library, NumPy and the libraries beside it."""
+    """Return the folders without which nothing works: the standard library, NumPy and the libraries beside it.
+
+    Parameters
+    ----------
+    numpy_folder : of the NumPy that was imported
+
+    Returns
+    -------
+    Paths.
+    """
     libraries = os.path.join(os.path.dirname(numpy_folder), "numpy.libs")
     return [os.path.dirname(os.__file__), numpy_folder, *([libraries] if os.path.isdir(libraries) else [])]
 
@@ -254,6 +275,10 @@ def readable_paths(numpy_folder: str) -> tuple[list[str], list[str]]:
     Parameters
     ----------
     numpy_folder : of the NumPy that was imported
+
+    Returns
+    -------
+    readable, listable : paths
     """
     standard, *others = needed_folders(numpy_folder)
     skipped = ("site-packages", "dist-packages")

@@ -153,7 +153,17 @@ class Child:
         self.stop()
 
     def request(self, message: dict[str, Any], seconds: float | None = None) -> tuple[int, dict[str, Any]]:
-        """Send a question and return its number and the answer; questions of the child in between are answered."""
+        """Send a question and return its number and the answer; questions of the child in between are answered.
+
+        Parameters
+        ----------
+        message : see ``pack`` in wire.py
+        seconds : for the answer, the time of questions in between not counted; None takes that of the limits
+
+        Returns
+        -------
+        number, answer
+        """
         deadline = time.monotonic() + (self.limits.seconds if seconds is None else seconds)
         self.number += 1
         number = self.number
@@ -260,7 +270,17 @@ class Child:
         return bool(piece)
 
     def gone(self, status: str, message: str) -> ChildGone:
-        """Stop the child and return the exception that says why."""
+        """Stop the child and return the exception that says why.
+
+        Parameters
+        ----------
+        status : "timeout" or "crash", for instance
+        message : what happened
+
+        Returns
+        -------
+        ChildGone, to be raised
+        """
         self.stop_quietly()
         return ChildGone(status, message)
 

@@ -46,6 +46,10 @@ def program(*, files: bool) -> bytes:
     Parameters
     ----------
     files : whether files may be opened for reading
+
+    Returns
+    -------
+    Instructions of 8 bytes each.
     """
 
     def step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -77,7 +81,16 @@ def program(*, files: bool) -> bytes:
 
 
 def install(*, files: bool) -> bool:
-    """Put the filter on this process, for good; False where that is not possible."""
+    """Put the filter on this process, for good; False where that is not possible.
+
+    Parameters
+    ----------
+    files : whether files may be opened for reading
+
+    Returns
+    -------
+    True where the filter is on.
+    """
     if platform.machine() != "x86_64" or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
     libc = ctypes.CDLL(None, use_errno=True)

@@ -51,6 +51,14 @@ REACHES = {
 def facts(source: bytes) -> tuple[list[str], list[str], list[int]]:
     """Return (imported packages, what it reaches for, fingerprint) of a file.
 
+    Parameters
+    ----------
+    source : of a Python file
+
+    Returns
+    -------
+    packages, reached, fingerprint : packages and what is reached for are sorted
+
     Raises
     ------
     SyntaxError, ValueError, RecursionError, MemoryError
@@ -84,6 +92,14 @@ def facts(source: bytes) -> tuple[list[str], list[str], list[int]]:
 
 def fingerprint(tree: ast.AST) -> list[int]:
     """Return the hashes of all runs of syntax, sorted.
+
+    Parameters
+    ----------
+    tree : of a file
+
+    Returns
+    -------
+    Numbers of 56 bits; names, comments and docstrings leave no trace in them.
 
     Examples
     --------

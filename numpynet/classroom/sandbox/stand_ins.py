@@ -82,7 +82,14 @@ class StandIns:
         child.refer, child.resolve, child.answer_ask = self._refer, self._resolve, self._answer
 
     def begin_check(self, seconds: float, until: float, *, sees_changes: bool) -> None:
-        """Set what the calls of a check may take, and whether it sees what the student's code edits."""
+        """Set what the calls of a check may take, and whether it sees what the student's code edits.
+
+        Parameters
+        ----------
+        seconds : for one call
+        until : when the time for all calls of the check is over, by the monotonic clock
+        sees_changes : whether arguments that the student's code edits are edited here too
+        """
         self.seconds, self.until, self.sees_changes = seconds, until, sees_changes
         self.asked, self.asked_seconds = 0, 0.0
 
@@ -222,7 +229,18 @@ def _opened(value: Any) -> Any:
 
 
 def raise_here(told: Any, file: str) -> None:
-    """Raise what was raised in the child, with a traceback that ends in the line of the student's file."""
+    """Raise what was raised in the child, with a traceback that ends in the line of the student's file.
+
+    Parameters
+    ----------
+    told : "type", "message" and "line", as the child says; none of it is believed
+    file : name of the student's file
+
+    Raises
+    ------
+    Exception
+        Always: one of a few known types, or a new one of the name that was told.
+    """
     told = told if type(told) is dict else {}
     name, message, line = told.get("type"), told.get("message"), told.get("line")
     name = re.sub(r"\W", "_", name)[:40] if type(name) is str and name else "Exception"

@@ -62,6 +62,15 @@ def pack(number: int, message: Any, refer: Callable[[Any], Any]) -> list[bytes]:
     message : of None, bool, int, float, complex, str, bytes, ndarrays, NumPy scalars, and tuples, lists and dicts of them
     refer : makes a ``Reference`` or ``Seeded`` of anything else
 
+    Returns
+    -------
+    Prefix, header and the bytes of each array.
+
+    Raises
+    ------
+    WireError
+        The message is too long.
+
     Examples
     --------
     >>> prefix, header, body = pack(7, {"a": np.zeros(2)}, lambda value: None)
@@ -119,6 +128,14 @@ def _spell_reference(value: Any) -> dict:
 def travels(array: Any) -> bool:
     """Whether this is an array that can be sent as it is.
 
+    Parameters
+    ----------
+    array : anything
+
+    Returns
+    -------
+    False for what is no array.
+
     Examples
     --------
     >>> travels(np.zeros(3)), travels(np.array([None]))
@@ -131,6 +148,14 @@ def travels(array: Any) -> bool:
 
 def arrays_of(value: Any) -> list[np.ndarray]:
     """Return the arrays in a value that can be sent, in the order in which they travel.
+
+    Parameters
+    ----------
+    value : tuples, lists and dicts of anything
+
+    Returns
+    -------
+    Arrays.
 
     Examples
     --------
@@ -155,6 +180,19 @@ class Plan(NamedTuple):
 def prefix_of(data: bytes) -> tuple[int, int, int]:
     """Return the number and both lengths of a frame, or raise.
 
+    Parameters
+    ----------
+    data : as many bytes as ``PREFIX`` has
+
+    Returns
+    -------
+    number, header, body : the last two in bytes
+
+    Raises
+    ------
+    WireError
+        The bytes are no prefix, or the message is too long.
+
     Examples
     --------
     >>> prefix_of(PREFIX.pack(MAGIC, 1, 10, 1 << 50))
@@ -172,6 +210,21 @@ def prefix_of(data: bytes) -> tuple[int, int, int]:
 
 def plan_of(number: int, header: bytes, body_length: int) -> Plan:
     """Check a header, whatever it may hold, and that the body is exactly as long as its arrays need.
+
+    Parameters
+    ----------
+    number : of the message
+    header : as it came, not to be trusted
+    body_length : in bytes
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    WireError
+        The header is not in order, or does not fit the body.
 
     Examples
     --------
@@ -251,6 +304,10 @@ def unpack(plan: Plan, body: bytes, resolve: Callable[[Any], Any]) -> Any:
     plan : see ``plan_of``
     body : exactly ``plan.length`` bytes
     resolve : makes a value of a ``Reference`` or of ``Seeded``
+
+    Returns
+    -------
+    What ``pack`` was given, references resolved.
 
     Examples
     --------
