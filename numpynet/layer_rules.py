@@ -68,6 +68,11 @@ def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        keep_prob is no number in (0, 1].
+
     Examples
     --------
     >>> rule = unit_dropout(keep_prob=0.8)
@@ -92,6 +97,11 @@ def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        keep_prob is no number in (0, 1].
+
     Examples
     --------
     >>> dropconnect(0.8).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
@@ -113,6 +123,11 @@ def gaussian_dropout(keep_prob: float) -> LayerRule:
     Returns
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        keep_prob is no number in (0, 1].
 
     Examples
     --------
@@ -137,6 +152,11 @@ def variational_dropout(log_alpha: float | np.ndarray) -> LayerRule:
     Returns
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        log_alpha is no number, or not finite.
 
     Examples
     --------
@@ -163,6 +183,11 @@ def alpha_dropout(keep_prob: float) -> LayerRule:
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        keep_prob is no number in (0, 1].
+
     Examples
     --------
     >>> alpha_dropout(0.9).sample(np.random.default_rng(0), (5,), 3, 2, dtype=np.float32).shape
@@ -185,6 +210,11 @@ def targeted_weight_dropout(target_share: float, drop_prob: float) -> LayerRule:
     Returns
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A share or probability is no number in [0, 1].
 
     Examples
     --------
@@ -210,6 +240,11 @@ def targeted_unit_dropout(target_share: float, drop_prob: float) -> LayerRule:
     Returns
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A share or probability is no number in [0, 1].
 
     Examples
     --------
@@ -238,6 +273,11 @@ def standout(alpha: float = 1.0, beta: float = 0.0) -> LayerRule:
     Returns
     -------
     A ``LayerRule`` for the ``rules`` of an ``MLP``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        alpha or beta is no finite number.
 
     Examples
     --------

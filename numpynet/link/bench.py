@@ -166,6 +166,11 @@ def fit(bench: Bench, state: TrainingState, steps: Steps, name: str) -> Fit:
     -------
     the trained stack; accuracies in shares
 
+    Raises
+    ------
+    TrainingDiverged
+        The loss is no longer finite.
+
     Examples
     --------
     >>> from numpynet.data import load_digits

@@ -118,6 +118,11 @@ def signed_reinit(theta_0: Parameters, fresh: Parameters) -> Parameters:
     -------
     in the form of theta_0
 
+    Raises
+    ------
+    ValueError
+        The two belong to different networks.
+
     References
     ----------
     Zhou et al. (2019).
@@ -145,6 +150,11 @@ def signed_reshuffle(theta_0: Parameters, weight_mask: Parameters, rng: Generato
     Returns
     -------
     in the form of theta_0
+
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network, rng is no generator, or there are replicates and no list of generators.
 
     References
     ----------
@@ -174,6 +184,11 @@ def rescaled(theta: Parameters, weight_mask: Parameters) -> Parameters:
     Returns
     -------
     in the form of theta, with the replicates of the mask if it has any
+
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network.
 
     Examples
     --------
@@ -206,6 +221,11 @@ def freeze_init(theta_0: Parameters, weight_mask: Parameters) -> Parameters:
     Returns
     -------
     The second term, 0 at survivors and biases: ``frozen`` of ``numpynet.training.begin``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network.
 
     References
     ----------
@@ -244,6 +264,11 @@ def freeze_toward(
     -------
     in the form of theta_0, 0 at survivors and biases: ``frozen`` of ``numpynet.training.begin``
 
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network, rng is no generator, or there are replicates and no list of generators.
+
     References
     ----------
     Zhou et al. (2019).
@@ -280,6 +305,11 @@ def freeze_toward_all(
     -------
     start : theta_0 with a 0 wherever training had made a weight smaller, and the mask
     frozen : of ``freeze_toward``
+
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network.
 
     Examples
     --------

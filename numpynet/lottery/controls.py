@@ -109,6 +109,11 @@ def permuted_init(theta_0: Parameters, rng: Generators) -> Parameters:
     -------
     in the form of theta_0, with a replicate for each generator of a list
 
+    Raises
+    ------
+    TypeError, ValueError
+        rng is no generator, or there are replicates and no list of as many generators.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -133,6 +138,11 @@ def reshuffled(theta_0: Parameters, weight_mask: Parameters, rng: Generators) ->
     Returns
     -------
     in the form of theta_0, with a replicate for each generator of a list
+
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network, rng is no generator, or there are replicates and no list of as many generators.
 
     Examples
     --------
@@ -160,6 +170,11 @@ def shuffled_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     Returns
     -------
     a mask with as many ones in each layer
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no weight mask, rng is no generator, or there are replicates and no list of as many generators.
 
     References
     ----------
@@ -200,6 +215,11 @@ def random_ticket(
     -------
     start : fresh weights, in the dtype of the mask, and the shuffled mask
 
+    Raises
+    ------
+    TypeError, ValueError
+        As ``shuffled_mask`` and ``reinitialised``.
+
     References
     ----------
     Frankle and Carbin (2019).
@@ -227,6 +247,11 @@ def globally_shuffled_mask(weight_mask: Parameters, rng: Generators) -> Paramete
     -------
     a mask with as many ones in all
 
+    Raises
+    ------
+    TypeError, ValueError
+        It is no weight mask, rng is no generator, or there are replicates and no list of as many generators.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -252,6 +277,11 @@ def uniform_mask(weight_mask: Parameters, rng: Generators) -> Parameters:
     -------
     a mask with as many ones in all
 
+    Raises
+    ------
+    TypeError, ValueError
+        It is no weight mask, rng is no generator, or there are replicates and no list of as many generators.
+
     Examples
     --------
     >>> from numpynet.parameters import Layout
@@ -274,6 +304,11 @@ def one_shot_mask(scores: Parameters, weight_mask: Parameters) -> Parameters:
     Returns
     -------
     a mask with as many ones in each layer, with the replicates of both
+
+    Raises
+    ------
+    TypeError, ValueError
+        The mask is none of this network, or the numbers of replicates do not fit each other.
 
     Examples
     --------

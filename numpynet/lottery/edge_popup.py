@@ -38,6 +38,11 @@ def edge_popup_mask(scores: Parameters, density: float) -> Parameters:
     -------
     a mask in the form of the scores, 1 at biases
 
+    Raises
+    ------
+    TypeError, ValueError
+        density is no number in [0, 1], or a score is NaN.
+
     References
     ----------
     Ramanujan et al. (2020).

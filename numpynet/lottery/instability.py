@@ -183,6 +183,11 @@ def forks(
     -------
     two states at step k, for ``numpynet.training.train``
 
+    Raises
+    ------
+    TypeError, ValueError
+        The point is of another network, optimizer or plan; see ``numpynet.lottery.rewinding.rewound``.
+
     References
     ----------
     Frankle et al. (2020).
@@ -236,6 +241,13 @@ def analyse_stability(
     Returns
     -------
     the stability: a line for each split, and both ends
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``line`` and ``numpynet.training.begin``.
+    TrainingDiverged
+        A training does.
 
     References
     ----------

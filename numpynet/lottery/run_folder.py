@@ -292,6 +292,11 @@ def save_start(
     point : where to rewind to, of the same stack, or None
     replicate : which of the stack the trial is
 
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -354,6 +359,11 @@ def save_training(path: Path, summary: Mapping[str, Any], trained: Trained, repl
     path : of ``place``; made if need be
     summary : of ``outcomes.summaries``, for this replicate
     trained, replicate : the stack, and which of it
+
+    Raises
+    ------
+    OSError
+        A file cannot be written; the summary is not there then.
 
     Examples
     --------
@@ -439,6 +449,11 @@ def save_mask(path: Path, weight_mask: Parameters) -> None:
     ----------
     path : of the file
     weight_mask : binary, without replicates
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
 
     Examples
     --------
@@ -599,6 +614,11 @@ def finished(folder: Path, experiment: Experiment) -> list[dict[str, Any]]:
     -------
     a dict for each training, see ``outcomes.summaries``, with "trial" and "seed" in front
 
+    Raises
+    ------
+    StorageError
+        A summary is there and cannot be read.
+
     Examples
     --------
     >>> finished(Path("no such folder"), Experiment(replicates=1))
@@ -646,6 +666,11 @@ def write_results(folder: Path, experiment: Experiment) -> Path:
     Returns
     -------
     the path
+
+    Raises
+    ------
+    StorageError, OSError
+        A summary cannot be read, or the table not written.
 
     Examples
     --------

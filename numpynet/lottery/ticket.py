@@ -113,6 +113,11 @@ class Ticket:
         -------
         a state at ``step``, for ``numpynet.training.train``
 
+        Raises
+        ------
+        TypeError, ValueError
+            Plan, data and network do not fit each other; see ``numpynet.training.begin``.
+
         Examples
         --------
         >>> from numpynet.data import load_digits

@@ -27,6 +27,11 @@ def erdos_renyi(layout: Layout, density: float) -> dict[str, float]:
     -------
     {"W1": density, ...}, as ``prune_layerwise`` takes it
 
+    Raises
+    ------
+    TypeError, ValueError
+        density is no number in [0, 1].
+
     Examples
     --------
     >>> layout = Layout.of_sizes((784, 300, 100, 10))
@@ -59,6 +64,13 @@ def layer_counts(layout: Layout, densities: Mapping[str, float]) -> dict[str, in
     Returns
     -------
     counts : name -> how many weights it keeps
+
+    Raises
+    ------
+    TypeError, ValueError
+        A density is no number in [0, 1].
+    KeyError
+        A weight matrix has none.
 
     Examples
     --------

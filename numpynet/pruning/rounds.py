@@ -24,6 +24,11 @@ def rate_per_round(density: float, rounds: int) -> float:
     -------
     rate : in [0, 1)
 
+    Raises
+    ------
+    TypeError, ValueError
+        density is no number in [0, 1], or rounds no integer >= 1.
+
     Examples
     --------
     >>> rate_per_round(0.25, rounds=2), rate_per_round(0.25, rounds=1)
@@ -44,6 +49,11 @@ def geometric_densities(density: float, rounds: int) -> list[float]:
     Returns
     -------
     densities : n numbers that fall to the density
+
+    Raises
+    ------
+    TypeError, ValueError
+        density is no number in [0, 1], or rounds no integer >= 1.
 
     Examples
     --------
@@ -73,6 +83,11 @@ def prune_in_rounds(
     Returns
     -------
     Parameters : the last mask
+
+    Raises
+    ------
+    TypeError, ValueError
+        The densities rise, or scores and mask do not fit each other.
 
     Examples
     --------

@@ -47,6 +47,11 @@ def random_scores(rng: np.random.Generator | Sequence[np.random.Generator], layo
     -------
     Parameters : scores of the layout, one net or a stack
 
+    Raises
+    ------
+    TypeError
+        rng is no generator.
+
     Examples
     --------
     >>> random_scores(np.random.default_rng(0), Layout.of_sizes((2, 1)))["W1"].ravel().round(3)

@@ -131,6 +131,11 @@ def grasp(
     -------
     scores, float64
 
+    Raises
+    ------
+    TypeError, ValueError
+        The examples or the mask do not fit the network.
+
     Examples
     --------
     >>> net = MLP((1, 2))

@@ -68,6 +68,11 @@ def synflow_mask(theta: Parameters, *, density: float, rounds: int = 100) -> Par
     -------
     Parameters : the mask
 
+    Raises
+    ------
+    TypeError, ValueError
+        density is no number in [0, 1], or rounds no integer >= 1.
+
     Examples
     --------
     >>> from numpynet.network import MLP
