@@ -61,6 +61,9 @@ _RAISED = re.compile(
     r"(?P<what>[\w ]{1,60}?) raised (?P<type>\w{1,60}): (?P<message>.*?)(?P<line> \(line \d+ of [\w.]+\))?", re.DOTALL
 )
 _NUMBER = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?|\b\d+(?= should go)")  # inputs, and what is right
+_LONG = re.compile(
+    r"(?<![\d.])\d{5,}(?![\d.])"
+)  # no size of a layer: a shape of these could be an input, digit by digit
 
 WORDS = {
     "pass": "passed",
@@ -149,6 +152,7 @@ def _told(report: Report, level: int, words: Collection[str] | None) -> str:
         text = name if level == 1 or not message else f"{name}: {_NUMBER.sub('#', message)[:300]}"
     else:
         text = report.headline()[:300]
+    text = _LONG.sub("#", text)
     if report.kind in ("gradient", "forward") and report.index:
         text += f"; the worst is [{', '.join(map(str, report.index))}]"
     if level >= 2:

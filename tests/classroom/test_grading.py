@@ -335,4 +335,8 @@ def test_no_input_travels_to_a_page_in_a_name():
     source = b"def linear_forward(x, W, b, **constants):\n    return x @ weight\n\ndef linear_backward(dy, cache):\n    return dy.t\n"
     told = graded(source)["tasks"][0]["checks"][0]["feedback"]["where"]
     assert told == "forward raised NameError: name 'weight' is not defined (line 2 of layers.py)"
+    source = b"import numpy as np\n\ndef dropout_forward(h, **constants):\n    return np.empty((0, int(abs(h.flat[0]) * 1e9))), None\n"
+    source += b"def dropout_backward(dy, cache):\n    return dy\n"
+    told = graded(source)["tasks"][1]["checks"][0]["feedback"]["where"]
+    assert told.startswith("the output of forward has shape (0, #), where (")
     assert safe_message(f"operands could not be broadcast together with shapes ({'1234567,' * 3}) (2,)") == ""
