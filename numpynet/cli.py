@@ -33,6 +33,19 @@ from numpynet.commands import (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
+    Parameters
+    ----------
+    arguments : words of the command line, without the program; None takes those of the process
+
+    Returns
+    -------
+    0 if all went well, 1 if a run ended badly, 2 for wrong input.
+
+    Raises
+    ------
+    SystemExit
+        The words are no command line (code 2), or ask for help or the version (code 0).
+
     Examples
     --------
     >>> main(["data", "list"])                                                      # doctest: +ELLIPSIS

@@ -14,7 +14,22 @@ from numpynet.parameters import Parameters
 
 
 def check_data(net: MLP, split: Split, name: str, dtype: np.dtype) -> None:
-    """Raise unless the split can go through this network in this dtype."""
+    """Raise unless the split can go through this network in this dtype.
+
+    Parameters
+    ----------
+    net : that is to be trained or evaluated
+    split : N examples
+    name : of the split, for errors
+    dtype : of the parameters
+
+    Raises
+    ------
+    TypeError
+        It is no ``Split``, or its inputs or floating targets have another dtype.
+    ValueError
+        Shapes, labels or numbers do not fit; see ``check_split``.
+    """
     if not isinstance(split, Split):
         raise TypeError(f"{name} must be a Split(x, y), got {type(split).__name__}")
     of_classes = not (isinstance(split.y, np.ndarray) and split.y.dtype.kind == "f")
@@ -40,7 +55,26 @@ def check_data(net: MLP, split: Split, name: str, dtype: np.dtype) -> None:
 
 
 def own_start(net: MLP, theta_0: Parameters, dtype: np.dtype, replicates: tuple[int, ...]) -> Parameters:
-    """Return a copy of theta_0, which training must never touch."""
+    """Return a copy of theta_0, which training must never touch.
+
+    Parameters
+    ----------
+    net : that is to be trained
+    theta_0 : its initial parameters, or a stack of them
+    dtype : of the training
+    replicates : () or (R,), as the seeds ask for
+
+    Returns
+    -------
+    A stack of this shape; a single theta_0 is repeated.
+
+    Raises
+    ------
+    TypeError
+        theta_0 has another dtype.
+    ValueError
+        It is not of this network, not finite, or a stack of another size.
+    """
     if not isinstance(theta_0, Parameters) or theta_0.layout != net.layout:
         raise ValueError(f"theta_0 must be Parameters of this network with sizes {net.sizes}")
     if theta_0.dtype != dtype:
@@ -52,7 +86,24 @@ def own_start(net: MLP, theta_0: Parameters, dtype: np.dtype, replicates: tuple[
 
 
 def own_mask(net: MLP, weight_mask: Parameters, dtype: np.dtype, replicates: tuple[int, ...]) -> Parameters:
-    """Return a copy of the mask in the dtype of training, or raise if it is no mask of this network's weights."""
+    """Return a copy of the mask in the dtype of training, or raise if it is no mask of this network's weights.
+
+    Parameters
+    ----------
+    net : that is to be trained
+    weight_mask : M, in the form of theta, or a stack
+    dtype : of the training
+    replicates : () or (R,), as the seeds ask for
+
+    Returns
+    -------
+    0 or 1, in dtype; 1 at biases.
+
+    Raises
+    ------
+    ValueError
+        It is not of this network, not binary, 0 at a bias, or a stack of another size.
+    """
     if not isinstance(weight_mask, Parameters) or weight_mask.layout != net.layout:
         raise ValueError(f"weight_mask must be Parameters of this network with sizes {net.sizes}")
     check_binary(weight_mask.vector, "weight_mask")
@@ -65,7 +116,26 @@ def own_mask(net: MLP, weight_mask: Parameters, dtype: np.dtype, replicates: tup
 
 
 def own_frozen(net: MLP, frozen: Parameters, weight_mask: Parameters | None, theta: Parameters) -> Parameters:
-    """Return a copy of the values of frozen weights, or raise unless they are those of pruned weights alone."""
+    """Return a copy of the values of frozen weights, or raise unless they are those of pruned weights alone.
+
+    Parameters
+    ----------
+    net : that is to be trained
+    frozen : in the form of theta, 0 wherever the mask is 1
+    weight_mask : M, in the form of theta
+    theta : the parameters that are trained
+
+    Returns
+    -------
+    A new vector.
+
+    Raises
+    ------
+    TypeError
+        frozen has another dtype than theta.
+    ValueError
+        There is no mask, or frozen is not of this network, not finite, a stack of another size, or not 0 at a live weight.
+    """
     if not isinstance(frozen, Parameters) or frozen.layout != net.layout:
         raise ValueError(f"frozen must be Parameters of this network with sizes {net.sizes}")
     if weight_mask is None:

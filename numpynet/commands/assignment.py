@@ -9,7 +9,12 @@ from numpynet.commands.arguments import positive, seed
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "assignment",
         help="assignments: list them, get one, check your work on it, or build one of a solution file",

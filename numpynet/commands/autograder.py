@@ -9,7 +9,12 @@ from numpynet.commands.grade import DETAILS, FORMATS
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "autograder",
         help="make a Gradescope autograder, or grade one submission where such a system has put it",

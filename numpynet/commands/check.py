@@ -10,7 +10,12 @@ DETAILS = ("off", "where", "ratio", "cause")
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "check",
         help="check the layers, masks and tickets in a file of yours, and say what is wrong with them",

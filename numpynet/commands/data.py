@@ -7,7 +7,12 @@ from pathlib import Path
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser("data", help="list the data sets; fetch MNIST", description="List or fetch data sets.")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="which data sets there are, and where")

@@ -9,7 +9,12 @@ from numpynet.commands.arguments import folder, seed
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "demo",
         help="check all gradients, try dropout, find a lottery ticket; under a minute, no download",

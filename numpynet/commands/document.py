@@ -9,7 +9,12 @@ from numpynet.commands.arguments import folder, positive, seed
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "document",
         help="the source article's two code examples, put right, each mistake beside it; a few seconds",

@@ -13,7 +13,12 @@ DOORS = ("namespaces", "other-user", "hidden-folders", "limits", "landlock", "se
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "grade",
         help="grade a folder of submissions: a table, a page for each student, a summary of the class",

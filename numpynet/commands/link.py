@@ -9,7 +9,12 @@ from numpynet.commands.arguments import add_places, folder, positive, seed
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "link",
         help="experiments on the link between dropout and lottery tickets",

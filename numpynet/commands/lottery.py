@@ -19,7 +19,12 @@ PRESETS = ("quick", "mnist1d", "digits", "lenet-mnist", "document")
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "lottery",
         help="find lottery tickets, with controls, intervals and a report; can be killed and resumed at any moment",

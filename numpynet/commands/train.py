@@ -25,7 +25,12 @@ KEEP_SCHEDULES = ("curriculum", "early", "late", "linear-early", "linear-late")
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "train",
         help="train a network, with or without dropout; can be interrupted and resumed",

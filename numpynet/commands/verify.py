@@ -12,7 +12,12 @@ MUTANT_DRAWS = 20
 
 
 def add_parser(commands) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Parameters
+    ----------
+    commands : what ``add_subparsers`` returned
+    """
     parser = commands.add_parser(
         "verify",
         help="check every equation of the book that is implemented; a few seconds",
