@@ -20,7 +20,7 @@ from numpynet.experiments import lottery_figures
 from numpynet.experiments.lottery_clock import clock, measure
 from numpynet.experiments.lottery_page import densities_of, lottery_report
 from numpynet.experiments.publish import Report, Table, publish
-from numpynet.lottery import run_folder
+from numpynet.lottery import run_folder, run_results
 from numpynet.lottery.analysis import cells, compare
 from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
 from numpynet.lottery.imp import Level
@@ -117,7 +117,7 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
     with run_folder.locked(folder):
         known = run_folder.claim(folder, experiment, examples, report.versions())
         wanted = experiment.replicates * experiment.trainings
-        done = len(run_folder.finished(folder, experiment)) if known else 0
+        done = len(run_results.finished(folder, experiment)) if known else 0
         run_folder.log(folder, "begun", done=done, of=wanted, workers=options.workers)
         if known:
             print(f"{folder} holds this run: {done} of {wanted} trainings are done")
@@ -135,7 +135,7 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
             _elsewhere(groups, options)
         else:
             _here(groups, examples)
-        results = run_folder.write_results(folder, experiment)
+        results = run_results.write_results(folder, experiment)
         clear_leftovers(folder)
         run_folder.log(folder, "finished", seconds=round(time.monotonic() - began, 1))
         print(f"\nDone in {clock(time.monotonic() - began)}.\n")
@@ -288,7 +288,7 @@ def make_report(options: Namespace) -> int:
     """
     experiment = run_folder.read_experiment(options.folder)
     page = _publish(options.folder)
-    run_folder.write_results(options.folder, experiment)
+    run_results.write_results(options.folder, experiment)
     print(f"\nreport: {page}")
     return 0
 
@@ -385,7 +385,7 @@ def compare_runs(options: Namespace) -> int:
 
 def _by_seed(folder: Path, experiment: Experiment):
     """The cells of a run with seeds in the place of trial numbers, by which two runs can be paired."""
-    rows = run_folder.finished(folder, experiment)
+    rows = run_results.finished(folder, experiment)
     return cells([{**row, "trial": row["seed"]} for row in rows])
 
 

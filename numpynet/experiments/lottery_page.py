@@ -11,13 +11,14 @@ import numpy as np
 from numpynet.experiments import lottery_figures as figures
 from numpynet.experiments.findings import Claim, Finding
 from numpynet.experiments.publish import Report, Table
-from numpynet.lottery import run_folder
+from numpynet.lottery import run_folder, run_results, training_files
 from numpynet.lottery.analysis import Cell, Comparison, cells, compare, ratio_text, stop_text
 from numpynet.lottery.arms import WHAT
 from numpynet.lottery.experiment import Experiment, identity
 from numpynet.lottery.imp import TICKET, Arm
 from numpynet.pruning import layer_densities
 from numpynet.statistics import t_interval
+from numpynet.storage import StorageError
 
 LEARNING_CURVE_DENSITIES = (1.0, 0.513, 0.211, 0.07, 0.036)  # those of the paper; the nearest levels are drawn
 # At which densities the claims of the literature are held against a run; the nearest levels are taken.
@@ -60,10 +61,10 @@ def lottery_report(folder: Path) -> Report:
     numpynet.storage.StorageError: no such folder holds no lottery run: there is no config.json in it
     """
     experiment = run_folder.read_experiment(folder)
-    rows = run_folder.finished(folder, experiment)
+    rows = run_results.finished(folder, experiment)
     found = cells(rows)
     if (0, "ticket") not in found:
-        raise run_folder.StorageError(f"{folder} holds no finished training yet: numpynet lottery resume {folder}")
+        raise StorageError(f"{folder} holds no finished training yet: numpynet lottery resume {folder}")
     densities = densities_of(found, experiment)
     comparisons = all_comparisons(found, experiment)
     found_here = _findings(comparisons, densities)
@@ -316,8 +317,8 @@ def _pictures(folder: Path, experiment: Experiment, found, comparisons, densitie
     per_layer = {}
     for level in sorted(level for level, arm in found if arm == "ticket"):
         trial = found[level, "ticket"].trials[0]
-        mask = run_folder.load_mask(
-            run_folder.place(folder, trial, level, TICKET) / "mask.npz", experiment.net().layout
+        mask = training_files.load_mask(
+            training_files.place(folder, trial, level, TICKET) / "mask.npz", experiment.net().layout
         )
         per_layer[level] = list(layer_densities(mask).values())
     if len(experiment.sizes) > 2:
@@ -342,7 +343,7 @@ def _curves(folder: Path, experiment: Experiment, found, densities):
                 continue
             name = TICKET if arm == "ticket" else Arm(arm)
             histories = [
-                run_folder.read_curve(run_folder.place(folder, trial, level, name) / "curve.csv")
+                training_files.read_curve(training_files.place(folder, trial, level, name) / "curve.csv")
                 for trial in cell.trials
             ]
             values = np.array([[record.accuracy[split] for record in history] for history in histories]).T  # (S, R)
@@ -356,9 +357,9 @@ def _weights(folder: Path, experiment: Experiment, found, densities):
     level = min(levels, key=lambda k: abs(np.log(densities[k] / 0.211)))
     trial = found[level, "ticket"].trials[0]
     layout = experiment.net().layout
-    theta_T, _, _ = run_folder.load_training(run_folder.place(folder, trial, 0, TICKET), layout)
-    mask = run_folder.load_mask(run_folder.place(folder, trial, level, TICKET) / "mask.npz", layout)
-    theta_0, _ = run_folder.load_start(folder, trial, layout)
+    theta_T, _, _ = training_files.load_training(training_files.place(folder, trial, 0, TICKET), layout)
+    mask = training_files.load_mask(training_files.place(folder, trial, level, TICKET) / "mask.npz", layout)
+    theta_0, _ = training_files.load_start(folder, trial, layout)
     at = f"{100 * densities[level]:.3g} % of all weights (trial {trial}, level {level})"
     shape = IMAGE_SHAPES.get(experiment.data)
     return {

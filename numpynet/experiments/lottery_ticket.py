@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from numpynet.lottery import run_folder
+from numpynet.lottery import run_folder, training_files
 from numpynet.lottery.imp import TICKET
 from numpynet.lottery.rewinding import Init, Late
 from numpynet.lottery.ticket import Ticket, load_ticket, save_ticket, verify_ticket
@@ -71,7 +71,7 @@ def ticket_of(folder: Path, *, trial: int = 0, level: int | None = None, density
         raise ValueError(f"{folder} was rewound by {experiment.rewind}: what is left there is trained, and no ticket")
     if trial >= experiment.replicates:
         raise ValueError(f"there is no trial {trial}: {folder} has 0 ... {experiment.replicates - 1}")
-    places = [run_folder.place(folder, trial, k, TICKET) for k in range(experiment.rounds + 1)]
+    places = [training_files.place(folder, trial, k, TICKET) for k in range(experiment.rounds + 1)]
     done = [k for k, path in enumerate(places) if (path / "summary.json").exists()]
     if not done:
         raise StorageError(f"trial {trial} of {folder} has no finished level yet")
@@ -82,8 +82,8 @@ def ticket_of(folder: Path, *, trial: int = 0, level: int | None = None, density
     if level not in done:
         raise ValueError(f"there is no level {level}: trial {trial} of {folder} has finished 0 ... {done[-1]}")
     layout = experiment.net().layout
-    _, mask, _ = run_folder.load_training(places[level], layout)
-    theta_0, point = run_folder.load_start(folder, trial, layout)
+    _, mask, _ = training_files.load_training(places[level], layout)
+    theta_0, point = training_files.load_start(folder, trial, layout)
     origin = {
         "seed": experiment.seeds[trial],
         "initializer": experiment.initializer,

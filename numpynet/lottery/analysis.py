@@ -15,7 +15,7 @@ import numpy as np
 
 from numpynet.statistics import Interval, RatioInterval, mean_of_ratios, ratio_of_means, t_interval
 
-Rows = Sequence[Mapping[str, Any]]  # of ``run_folder.finished``
+Rows = Sequence[Mapping[str, Any]]  # of ``run_results.finished``
 
 
 class Cell(NamedTuple):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpynet.checkpoints import load_checkpoint, save_checkpoint
-from numpynet.lottery import run_folder
+from numpynet.lottery import run_folder, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import Examples, Experiment, load_examples
 from numpynet.lottery.imp import Level, Trained, Training, iterative_pruning
@@ -117,7 +117,7 @@ class _Saving:
         """Save theta_0, or check that it is the one that was saved."""
         for r, trial in enumerate(self.group.trials):
             if not (self.folder / f"trial_{trial:02}" / "start.npz").exists():
-                run_folder.save_start(self.folder, trial, self.group.seeds[r], self.theta_0, None, r)
+                training_files.save_start(self.folder, trial, self.group.seeds[r], self.theta_0, None, r)
             elif not np.array_equal(self._start(trial)[0].vector, self.theta_0.vector[r]):
                 raise StorageError(
                     f"the initial weights of trial {trial} in {self.folder} are not those that its seed gives here; they were "
@@ -125,7 +125,7 @@ class _Saving:
                 )
 
     def __call__(self, training: Training) -> Trained:
-        paths = [run_folder.place(self.folder, t, training.level, training.arm) for t in self.group.trials]
+        paths = [training_files.place(self.folder, t, training.level, training.arm) for t in self.group.trials]
         if all((path / "summary.json").exists() for path in paths):
             return self._read(training, paths)
         began = time.monotonic()
@@ -135,7 +135,7 @@ class _Saving:
             self.net, trained, self.examples, level=training.level, arm=training.arm.name, draw=training.arm.draw
         )
         for r, (path, row) in enumerate(zip(paths, rows)):
-            run_folder.save_training(path, row, trained, r)
+            training_files.save_training(path, row, trained, r)
         self._checkpoint(training).unlink(missing_ok=True)
         seconds = round(time.monotonic() - began, 3)
         self._log("trained", training, seconds=seconds)
@@ -158,7 +158,7 @@ class _Saving:
                 self._go_on(state, path, until=keep_at)
                 point = rewind_point(state)
                 for r, trial in enumerate(self.group.trials):
-                    run_folder.save_start(self.folder, trial, self.group.seeds[r], self.theta_0, point, r)
+                    training_files.save_start(self.folder, trial, self.group.seeds[r], self.theta_0, point, r)
             else:
                 point = self._point()
         self._go_on(state, path)
@@ -185,7 +185,7 @@ class _Saving:
     def _read(self, training: Training, paths: list[Path]) -> Trained:
         """What was trained before, if it is what would be trained now."""
         begun = training.begin()
-        parts = [run_folder.load_training(path, self.net.layout) for path in paths]
+        parts = [training_files.load_training(path, self.net.layout) for path in paths]
         thetas, masks, histories = zip(*parts)
         for path, mask, expected in zip(paths, masks, begun.weight_mask.vector):
             if not np.array_equal(mask.vector, expected):
@@ -193,7 +193,7 @@ class _Saving:
         self.on_step(self.group.experiment.steps - begun.step)
         theta = Parameters(np.stack([t.vector for t in thetas]), self.net.layout)
         point = self._point() if training.keep_at is not None else None
-        return Trained(theta, begun.weight_mask, run_folder.stacked_history(histories), point)
+        return Trained(theta, begun.weight_mask, training_files.stacked_history(histories), point)
 
     def _point(self) -> RewindPoint:
         """The point to rewind to, of all trials of the group."""
@@ -206,7 +206,7 @@ class _Saving:
         return RewindPoint(first.step, theta, slots, first.optimizer_step)
 
     def _start(self, trial: int):
-        return run_folder.load_start(self.folder, trial, self.net.layout)
+        return training_files.load_start(self.folder, trial, self.net.layout)
 
     def _checkpoint(self, training: Training) -> Path:
         first, last = self.group.trials[0], self.group.trials[-1]

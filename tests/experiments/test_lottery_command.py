@@ -18,7 +18,7 @@ from numpynet.experiments.findings import read_results
 from numpynet.experiments.lottery_clock import Estimate, clock
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
-from numpynet.lottery import run_folder
+from numpynet.lottery import run_folder, run_results, training_files
 from numpynet.lottery.experiment import Experiment
 from numpynet.lottery.presets import PRESETS, command_of
 from numpynet.lottery.ticket import load_ticket
@@ -57,7 +57,7 @@ def test_a_run_says_what_it_will_do_what_it_does_and_what_came_out(made):
 
 def test_the_tables_hold_what_the_results_hold(made):
     folder, text = made
-    rows = run_folder.finished(folder, run_folder.read_experiment(folder))
+    rows = run_results.finished(folder, run_folder.read_experiment(folder))
     number = {(r["trial"], r["level"], r["arm"]): r["test_accuracy_stop"] for r in rows}
     for level in (1, 2):
         ticket = np.array([number[t, level, "ticket"] for t in range(3)])
@@ -159,7 +159,7 @@ def test_two_runs_are_compared_seed_by_seed(made, tmp_path, capsys):
     assert lottery("compare", made[0], other, "--out", tmp_path / "page") == 0
     out = capsys.readouterr().out
     assert "keep_prob: 0.8 in run, 1.0 in without" in out
-    rows = [run_folder.finished(f, run_folder.read_experiment(f)) for f in (made[0], other)]
+    rows = [run_results.finished(f, run_folder.read_experiment(f)) for f in (made[0], other)]
     first, second = (
         {(r["seed"], r["level"]): r["test_accuracy_stop"] for r in of if r["arm"] == "ticket"} for of in rows
     )
@@ -312,7 +312,7 @@ def test_a_ticket_taken_out_of_a_run_repeats_its_training(made, tmp_path, capsys
     state = ticket.begin(TINY.plan(), EXAMPLES.train, seed=2)
     for _ in train(state, EXAMPLES.train):
         pass
-    theta, mask, _ = run_folder.load_training(made[0] / "trial_02/level_01", TINY.net().layout)
+    theta, mask, _ = training_files.load_training(made[0] / "trial_02/level_01", TINY.net().layout)
     assert np.array_equal(state.theta.vector, theta.vector)
     assert np.array_equal(ticket.weight_mask.vector, mask.vector)
     assert lottery("ticket", file, "--check") == 0
@@ -327,7 +327,7 @@ def test_a_ticket_of_late_rewinding_starts_at_its_step(tmp_path):
     state = ticket.begin(experiment.plan(), EXAMPLES.train, seed=0)
     for _ in train(state, EXAMPLES.train):
         pass
-    theta, _, _ = run_folder.load_training(tmp_path / "trial_00/level_02", experiment.net().layout)
+    theta, _, _ = training_files.load_training(tmp_path / "trial_00/level_02", experiment.net().layout)
     assert np.array_equal(state.theta.vector, theta.vector)
 
 

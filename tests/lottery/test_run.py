@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from numpynet import checkpoints, storage
 from numpynet.data import Split
-from numpynet.lottery import outcomes, run, run_folder
+from numpynet.lottery import outcomes, run, run_folder, run_results, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import load_examples
 from numpynet.lottery.imp import TICKET, Arm, Monitored, Training, iterative_pruning
@@ -98,9 +98,9 @@ def test_the_numbers_of_a_summary_are_those_of_its_training(whole):
     folder, _ = whole
     net = TINY.net()
     for trial, level, arm in ((0, 0, TICKET), (2, 1, TICKET), (1, 2, Arm("reinit"))):
-        path = run_folder.place(folder, trial, level, arm)
-        summary = run_folder.read_summary(path)
-        theta, mask, history = run_folder.load_training(path, net.layout)
+        path = training_files.place(folder, trial, level, arm)
+        summary = training_files.read_summary(path)
+        theta, mask, history = training_files.load_training(path, net.layout)
         for split, name in ((EXAMPLES.test, "test"), (EXAMPLES.validation, "validation"), (EXAMPLES.train, "train")):
             right = int((net.predict(theta, split.x, weight_mask=mask) == split.y).sum())
             assert summary[f"{name}_accuracy_end"] == right / len(split.x)
@@ -116,12 +116,12 @@ def test_pruned_weights_are_0_and_a_ticket_starts_from_theta_0(whole):
     folder, _ = whole
     layout = TINY.net().layout
     for trial in range(3):
-        theta_0, _ = run_folder.load_start(folder, trial, layout)
+        theta_0, _ = training_files.load_start(folder, trial, layout)
         state = begin(TINY.net(), TINY.plan(), EXAMPLES.train, seed=TINY.seeds[trial])
         assert np.array_equal(theta_0.vector, state.theta.vector)
         previous = None
         for level in range(3):
-            theta, mask, _ = run_folder.load_training(run_folder.place(folder, trial, level, TICKET), layout)
+            theta, mask, _ = training_files.load_training(training_files.place(folder, trial, level, TICKET), layout)
             assert not theta.vector[mask.vector == 0].any()
             assert previous is None or (mask.vector <= previous.vector).all()
             previous = mask
@@ -405,7 +405,7 @@ CHOSEN = ("stop_step", "mask_digest", "theta_digest", "censored", "validation_ac
 
 
 def chosen_by(folder):
-    return [[row[name] for name in CHOSEN] for row in run_folder.finished(folder, TINY)]
+    return [[row[name] for name in CHOSEN] for row in run_results.finished(folder, TINY)]
 
 
 def test_nothing_is_chosen_by_the_test_examples(whole, tmp_path):
@@ -461,17 +461,17 @@ def test_density_is_the_same_after_loading(tmp_path_factory, seed, density):
     rng = np.random.default_rng(seed)
     for name in layout.weight_names:
         mask[name] = (rng.random(layout.shapes[name]) < density).astype(np.float32)
-    run_folder.save_mask(path, mask)
-    loaded = run_folder.load_mask(path, layout)
+    training_files.save_mask(path, mask)
+    loaded = training_files.load_mask(path, layout)
     assert np.array_equal(loaded.vector, mask.vector)
     assert weight_density(loaded) == weight_density(mask)
     with pytest.raises(StorageError, match="mask of another network"):
-        run_folder.load_mask(path, Layout.of_sizes((7, 5, 3)))
+        training_files.load_mask(path, Layout.of_sizes((7, 5, 3)))
 
 
 def test_a_density_that_is_read_off_the_weights_would_be_seen(whole):
     """A34: with a living weight that is 0, the mask knows and the weights do not."""
-    theta, mask, _ = run_folder.load_training(run_folder.place(whole[0], 0, 1, TICKET), TINY.net().layout)
+    theta, mask, _ = training_files.load_training(training_files.place(whole[0], 0, 1, TICKET), TINY.net().layout)
     first = np.argwhere(mask["W1"] == 1)[0]
     theta["W1"][tuple(first)] = 0.0
     off_the_weights = Parameters((theta.vector != 0).astype(np.float32), theta.layout)
@@ -483,7 +483,7 @@ def test_every_control_runs_with_every_rewinding(tmp_path, rewind):
     """A28; and the survivors of every training keep their number."""
     experiment = replace(TINY, rewind=rewind, controls=tuple(CONTROLS), draws=2, rounds=1, replicates=2)
     run_all(tmp_path, experiment)
-    rows = run_folder.finished(tmp_path, experiment)
+    rows = run_results.finished(tmp_path, experiment)
     assert len(rows) == 2 * (2 + 2 * (len(CONTROLS) - 1) + 1)  # a cut in one shot is not drawn twice
     level = [row for row in rows if row["level"] == 1]
     assert {sum(row["alive"].values()) for row in level} == {sum(experiment.ladder()[1].values())}
@@ -502,14 +502,14 @@ def test_every_control_runs_with_every_rewinding(tmp_path, rewind):
 def test_late_rewinding_keeps_the_point_of_the_dense_training(late):
     folder, _ = late
     for trial, seed in enumerate(LATE.seeds):
-        theta_0, point = run_folder.load_start(folder, trial, LATE.net().layout)
+        theta_0, point = training_files.load_start(folder, trial, LATE.net().layout)
         state = begin(LATE.net(), LATE.plan(), EXAMPLES.train, seed=seed)
         assert np.array_equal(theta_0.vector, state.theta.vector)
         list(outcomes.train(state, EXAMPLES.train, until=4))
         assert point.step == point.optimizer_step == 4
         assert np.array_equal(point.theta.vector, state.theta.vector)
         assert all(np.array_equal(slot, state.optimizer.slots[name]) for name, slot in point.slots.items())
-        first = run_folder.read_curve(run_folder.place(folder, trial, 1, TICKET) / "curve.csv")[0]
+        first = training_files.read_curve(training_files.place(folder, trial, 1, TICKET) / "curve.csv")[0]
         assert first.step == 4
 
 

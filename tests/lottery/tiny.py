@@ -6,7 +6,8 @@ from pathlib import Path
 
 from numpynet.lottery.experiment import Examples, Experiment, load_examples
 from numpynet.lottery.run import Group, run_group
-from numpynet.lottery.run_folder import claim, write_results
+from numpynet.lottery.run_folder import claim
+from numpynet.lottery.run_results import write_results
 
 TINY = Experiment(
     data="digits",

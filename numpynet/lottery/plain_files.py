@@ -1,0 +1,87 @@
+"""JSON and CSV as the files of a run hold them: the same bytes for the same numbers, and every number to the last bit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpynet.storage import StorageError
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table as CSV; None becomes an empty field.
+
+    Parameters
+    ----------
+    header : names of the columns
+    rows : numbers, names or None, in their order
+
+    Returns
+    -------
+    text
+
+    Examples
+    --------
+    >>> csv_text(("step", "loss"), [(0, 0.1), (50, None)])
+    'step,loss\\n0,0.1\\n50,\\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON that people can read, too.
+
+    Parameters
+    ----------
+    value : what JSON can hold
+
+    Returns
+    -------
+    text
+
+    Examples
+    --------
+    >>> json_text({"step": 50})
+    '{\\n "step": 50\\n}\\n'
+    """
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    name -> value
+
+    Raises
+    ------
+    StorageError
+        There is no such file, or it holds something else.
+
+    Examples
+    --------
+    >>> read_json(Path("no such file"))
+    Traceback (most recent call last):
+    ...
+    numpynet.storage.StorageError: cannot read no such file: [Errno 2] No such file or directory: 'no such file'
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read {path}: {error}") from error
+    if not isinstance(value, dict):
+        raise StorageError(f"cannot read {path}: it holds no JSON object")
+    return value
