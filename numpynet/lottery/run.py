@@ -9,7 +9,6 @@ checked against what the ladder has come to; so a resumed run cannot drift away 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -221,6 +220,8 @@ class _Saving:
 def clear_leftovers(folder: Path) -> None:
     """Remove what a finished run no longer needs, and half-written files of processes that were killed.
 
+    The folder may hold other things: files of its user, or other runs that are being trained. They stay.
+
     Parameters
     ----------
     folder : of the run; it need not exist
@@ -229,7 +230,14 @@ def clear_leftovers(folder: Path) -> None:
     --------
     >>> clear_leftovers(Path("no such folder"))
     """
-    for path in folder.rglob(".numpynet-*.tmp"):
-        path.unlink(missing_ok=True)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder / "checkpoints")
+    unfinished = ".numpynet-*.tmp"
+    for pattern in (
+        unfinished,
+        f"trial_*/**/{unfinished}",
+        f"checkpoints/{unfinished}",
+        "checkpoints/trials_*_level_*.npz",
+    ):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or there is something else in it
+        (folder / "checkpoints").rmdir()

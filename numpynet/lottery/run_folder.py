@@ -101,7 +101,7 @@ def claim(folder: Path, experiment: Experiment, examples: Examples, environment:
     Raises
     ------
     StorageError
-        The folder holds another experiment, or its data were others; the message says what differs.
+        The folder holds another experiment, or one that nobody knows any more, or its data were others; the message says what differs.
 
     Examples
     --------
@@ -121,6 +121,11 @@ def claim(folder: Path, experiment: Experiment, examples: Examples, environment:
                 f"{folder} holds another experiment: {'; '.join(different)}. Repeat its command to go on with it, or "
                 "take another folder with --out"
             )
+    elif any(folder.glob("trial_*/start.npz")):
+        raise StorageError(
+            f"{folder} holds the trainings of a run, but config.json, which says of which one, is gone: put it back, or take "
+            "another folder with --out"
+        )
     if (folder / "data.json").exists():
         stored_data = read_json(folder / "data.json")
         if stored_data != data:

@@ -7,6 +7,7 @@ weight; a curve is a table that any program reads; the summary is written last a
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from numpynet.lottery.experiment import identity
 from numpynet.lottery.imp import TICKET, Arm, Trained
 from numpynet.lottery.plain_files import csv_text, json_text, read_json
 from numpynet.lottery.rewinding import RewindPoint
@@ -150,8 +152,10 @@ def save_training(path: Path, summary: Mapping[str, Any], trained: Trained, repl
     save_mask(path / "mask.npz", trained.weight_mask.replicate(replicate))
     step = {"step": trained.history[-1].step}
     save_arrays(path / "final.npz", {"theta": trained.theta.vector[replicate]}, kind="lottery weights", metadata=step)
-    write_text(path / "curve.csv", _curve(trained.history, replicate))
-    write_text(path / "summary.json", json_text(summary))
+    curve = _curve(trained.history, replicate)
+    write_text(path / "curve.csv", curve)
+    sealed = {**summary, "curve_digest": _sha256(curve)}
+    write_text(path / "summary.json", json_text({**sealed, "digest": identity(sealed)}))
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:
@@ -165,13 +169,23 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     -------
     one dict of ``outcomes.summaries``, or None
 
+    Raises
+    ------
+    StorageError
+        It cannot be read, or was changed after it was written.
+
     Examples
     --------
     >>> read_summary(Path("no such folder")) is None
     True
     """
     file = path / "summary.json"
-    return read_json(file) if file.exists() else None
+    if not file.exists():
+        return None
+    summary = read_json(file)
+    if "digest" in summary and summary["digest"] != identity({k: v for k, v in summary.items() if k != "digest"}):
+        raise StorageError(f"{file} was changed after it was written: its digest is not that of its numbers")
+    return summary
 
 
 def load_training(path: Path, layout: Layout) -> tuple[Parameters, Parameters, list[Record]]:
@@ -208,7 +222,12 @@ def load_training(path: Path, layout: Layout) -> tuple[Parameters, Parameters, l
     for name, parameters in (("theta", theta), ("mask", mask)):
         if digest(parameters.vector) != summary.get(f"{name}_digest"):
             raise StorageError(f"{path}: the {name} is not the one that summary.json speaks of (its SHA-256 differs)")
-    return theta, mask, read_curve(path / "curve.csv")
+    history = read_curve(path / "curve.csv")
+    if "curve_digest" in summary and summary["curve_digest"] != _sha256(
+        (path / "curve.csv").read_text(encoding="ascii")
+    ):
+        raise StorageError(f"{path / 'curve.csv'} is not the one that summary.json speaks of (its SHA-256 differs)")
+    return theta, mask, history
 
 
 def save_mask(path: Path, weight_mask: Parameters) -> None:
@@ -277,6 +296,10 @@ def load_mask(path: Path, layout: Layout) -> Parameters:
         if int(np.count_nonzero(mask[name])) != metadata["alive"][name]:
             raise StorageError(f"{path}: {name} has not the number of weights that the file says")
     return mask
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _parameters(vector: np.ndarray, layout: Layout, path: Path) -> Parameters:

@@ -360,7 +360,10 @@ def test_a_full_disk_in_the_middle_of_the_log_is_survived(whole, tmp_path):
         ("trial_00/level_00/curve.csv", lambda b: b"step\n", "empty"),
         ("trial_00/level_00/curve.csv", lambda b: b.replace(b"0.", b"x.", 1), "no curve"),
         ("trial_00/level_00/summary.json", lambda b: b"{", "cannot read"),
-        ("trial_00/level_00/summary.json", lambda b: b.replace(b'theta_digest": "', b'theta_digest": "0', 1), "SHA-256 differs"),
+        ("trial_00/level_00/curve.csv", lambda b: b.replace(b",0.", b",1.", 1), "SHA-256 differs"),
+        ("trial_00/level_00/curve.csv", lambda b: b[: b[:-1].rindex(b"\n") + 1], "SHA-256 differs"),
+        ("trial_00/level_00/summary.json", lambda b: b.replace(b'theta_digest": "', b'theta_digest": "0', 1), "changed after"),
+        ("trial_00/level_00/summary.json", lambda b: b.replace(b"test_accuracy_stop\": 0.", b"test_accuracy_stop\": 0.9"), "changed after"),
         ("config.json", lambda b: b.replace(b'"lr": 0.01', b'"lr": 0.02'), "changed after the run had begun"),
         ("config.json", lambda b: b"[]", "no JSON object"),
         ("config.json", lambda b: b"{}", "no configuration"),
@@ -374,6 +377,39 @@ def test_a_damaged_file_is_named_and_nothing_is_trained_over_it(whole, tmp_path,
     with pytest.raises(StorageError, match=message) as caught:
         run_all(tmp_path / "run")
     assert path.name in str(caught.value)
+
+
+def test_a_run_of_before_the_seals_is_still_read(whole, tmp_path):
+    """Summaries were once written without digests; such a run goes on, and ends with the same table."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    for path in (tmp_path / "run").rglob("summary.json"):
+        summary = json.loads(path.read_text())
+        del summary["curve_digest"], summary["digest"]
+        path.write_text(json.dumps(summary))
+    run_all(tmp_path / "run")
+    assert contents(tmp_path / "run")["results.csv"] == whole[1]["results.csv"]
+
+
+def test_a_run_without_its_configuration_is_not_taken_for_another(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "run")
+    (tmp_path / "run/config.json").unlink()
+    with pytest.raises(StorageError, match=r"config\.json, which says of which one, is gone"):
+        run_all(tmp_path / "run", replace(TINY, lr=0.02))
+
+
+def test_only_what_a_run_has_made_is_cleared_away(tmp_path):
+    """Once all of checkpoints/ was removed, and the half-written files of every run below."""
+    ours = ["checkpoints/trials_00-01_level_02_ticket.npz", "checkpoints/.numpynet-1.tmp", ".numpynet-2.tmp"]
+    ours += ["trial_00/controls/reinit_0/level_01/.numpynet-3.tmp"]
+    theirs = ["checkpoints/my_model.npz", "checkpoints/best/weights.bin", "another_run/trial_00/.numpynet-4.tmp"]
+    for name in ours + theirs:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    run.clear_leftovers(tmp_path)
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()) == sorted(theirs)
+    (tmp_path / "empty/checkpoints").mkdir(parents=True)
+    run.clear_leftovers(tmp_path / "empty")
+    assert not (tmp_path / "empty/checkpoints").exists()
 
 
 def test_a_mask_that_does_not_follow_from_the_level_before_is_refused(whole, tmp_path):
