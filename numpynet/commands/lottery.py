@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from numpynet.commands.arguments import add_places, folder, keep_prob, positive, positive_float, rates, seed, sizes
+from numpynet.commands.arguments import (
+    add_places,
+    folder,
+    keep_prob,
+    positive,
+    positive_float,
+    rates,
+    seed,
+    share,
+    sizes,
+)
 
 # They are listed here as well, so that --help needs no NumPy; a test holds them together.
 CONTROLS = (
@@ -80,7 +90,7 @@ def _add_run(actions) -> None:
         "--scale", type=positive_float, default=1.0, help="train this share of the steps, 0.1 for instance"
     )
     how.add_argument(
-        "--dropout", dest="keep_prob", type=keep_prob, metavar="KEEP_PROB",
+        "--dropout", dest="keep_prob", type=_one_keep_prob, metavar="KEEP_PROB",
         help="train with dropout: the probability that a hidden unit stays, 0.8 for instance",
     )  # fmt: skip
     how.add_argument("--data", choices=("digits", "mnist1d", "mnist"))
@@ -152,7 +162,7 @@ def _add_ticket(actions) -> None:
     ticket.add_argument("folder", type=Path, help="of the run; a file with --check")
     which = ticket.add_mutually_exclusive_group()
     which.add_argument("--level", type=_count_or_none, help="which mask (default: the last one)")
-    which.add_argument("--density", type=float, help="the level whose density is nearest")
+    which.add_argument("--density", type=share, help="the level whose density is nearest")
     ticket.add_argument("--trial", type=_count_or_none, default=0, help="which replicate (default: 0)")
     ticket.add_argument("--out", type=Path, default=Path("ticket.npz"), help="file to write (default: %(default)s)")
     ticket.add_argument("--check", action="store_true", help="read and verify a ticket file")
@@ -160,7 +170,7 @@ def _add_ticket(actions) -> None:
 
 
 def _count(text: str) -> int:
-    value = seed(text)
+    value = _count_or_none(text)
     if value == 0:
         raise argparse.ArgumentTypeError("0 replicates give no result; take 1 or more, and 5 or more for intervals")
     return value
@@ -171,6 +181,13 @@ def _count_or_none(text: str) -> int:
         return seed(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"must be an integer >= 0, got {text}") from None
+
+
+def _one_keep_prob(text: str) -> float:
+    value = keep_prob(text)
+    if isinstance(value, tuple):
+        raise argparse.ArgumentTypeError(f"one number for all hidden layers is needed, got {text}")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -120,7 +120,10 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
         done = len(run_results.finished(folder, experiment)) if known else 0
         run_folder.log(folder, "begun", done=done, of=wanted, workers=options.workers)
         if known:
-            print(f"{folder} holds this run: {done} of {wanted} trainings are done")
+            left = estimate.seconds(min(options.workers, len(experiment.groups))) * (1 - done / wanted)
+            print(
+                f"{folder} holds this run: {done} of {wanted} trainings are done; about {clock(left)} left", flush=True
+            )
         groups = [
             Group(
                 str(folder),

@@ -103,7 +103,7 @@ def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch
     monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
     before = contents(made[0])
     assert lottery("run", "quick", *OPTIONS, "--out", made[0]) == 0
-    assert "holds this run: 21 of 21 trainings are done" in capsys.readouterr().out
+    assert "holds this run: 21 of 21 trainings are done; about 0 s left" in capsys.readouterr().out
     assert lottery("resume", made[0]) == 0
     assert "21 of 21" in capsys.readouterr().out
     assert contents(made[0]) == before
@@ -186,6 +186,7 @@ def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
         (["run"], "preset"),
         (["run", "slow"], "invalid choice: 'slow'"),
         (["run", "quick", "--replicates", "0"], "0 replicates give no result"),
+        (["run", "quick", "--replicates", "-1"], "must be an integer >= 0, got -1"),
         (["run", "quick", "--rate", "1.2"], r"must lie in \[0, 1\]"),
         (["run", "quick", "--rate", "W1=x"], "neither a number nor"),
         (["run", "quick", "--rate", "W1=0.2,W9=0.2"], "rate names W1, W9, but the layers are W1, W2, W3"),
@@ -198,10 +199,12 @@ def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
         (["run", "quick", "--scale", "2"], "scale is 2"),
         (["run", "quick", "--scale", "0"], "finite number > 0"),
         (["run", "quick", "--dropout", "0"], "must lie in"),
-        (["run", "quick", "--dropout", "0.5,0.5"], "keep_prob"),
+        (["run", "quick", "--dropout", "0.5,0.5"], "one number for all hidden layers"),
         (["run", "quick", "--sizes", "41-10"], "sizes 41-10 do not fit"),
         (["run", "quick", "--rounds", "-1"], "integer >= 0"),
         (["resume", "nowhere"], "nowhere holds no lottery run"),
+        (["ticket", "nowhere", "--density", "nan"], "finite"),
+        (["ticket", "nowhere", "--density", "21"], r"must lie in \(0, 1\]"),
         (["report", "nowhere"], "nowhere holds no lottery run"),
         (["compare", "nowhere", "elsewhere"], "nowhere holds no lottery run"),
     ],
@@ -316,7 +319,11 @@ def test_a_ticket_taken_out_of_a_run_repeats_its_training(made, tmp_path, capsys
     assert np.array_equal(state.theta.vector, theta.vector)
     assert np.array_equal(ticket.weight_mask.vector, mask.vector)
     assert lottery("ticket", file, "--check") == 0
-    assert re.search(r"theta_0 is what its seed draws +ok", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.search(r"theta_0 is what its seed draws +ok", out)
+    assert re.search(
+        r"64-6-5-10 becomes .* A forward pass of 1000 examples takes \d+ % of the time. Outputs differ by", out
+    )
 
 
 def test_a_ticket_of_late_rewinding_starts_at_its_step(tmp_path):
