@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from numpynet.equations.keep_schedules import Curriculum
 from numpynet.equations.r_drop import r_drop_loss
+from numpynet.lottery.arms import CONTROLS
+from numpynet.lottery.imp import Monitored, iterative_pruning
+from numpynet.lottery.prune_rules import prune_rule
 from numpynet.lottery.rewinding import FineTune, Init, Late, LearningRate, rewind_point, rewound
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Momentum
@@ -241,6 +244,43 @@ def test_a_replicate_is_rewound_as_it_would_be_alone(seed):
 
 
 # ---- wrong input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.equation("L4")
+@pytest.mark.equation("L14")
+@pytest.mark.parametrize("rewinding", KINDS, ids=str)
+def test_every_level_of_the_ladder_starts_where_its_rewinding_says(rewinding):
+    """The ladder hands over the right weights, not only ``rewound``: theta_0, theta_k of the dense net, or the last theta_T."""
+    split, begun, trained_by_level = split_of(0), {}, {}
+    plain = Monitored(split, {})
+
+    def watching(training):
+        state = training.begin()
+        begun[training.level, training.arm.name] = (state.theta.copy(), state.step, state.weight_mask)
+        trained_by_level.setdefault(training.level, plain(training))
+        return trained_by_level[training.level] if training.arm.name == "ticket" else plain(training)
+
+    levels = list(
+        iterative_pruning(
+            NET, PLAN, split, seeds=[8, 5], rounds=2, prune=prune_rule(0.3), rewinding=rewinding,
+            controls={name: CONTROLS[name] for name in ("reinit", "shuffled_mask")}, trainer=watching,
+        )
+    )  # fmt: skip
+    dense = begin(NET, PLAN, split, seed=[8, 5])
+    theta_0 = dense.theta.copy()
+    late = isinstance(rewinding, Late)
+    run(dense, split, until=rewinding.step if late else 0)
+    for level in levels[1:]:
+        before = trained_by_level[level.number - 1].theta
+        origin = dense.theta if late else theta_0 if rewinding == Init() else before
+        theta, step, _ = begun[level.number, "ticket"]
+        assert np.array_equal(theta.vector, level.weight_mask.vector * origin.vector)
+        moved, _, other_mask = begun[level.number, "shuffled_mask"]
+        assert np.array_equal(moved.vector, other_mask.vector * origin.vector)
+        fresh, *_ = begun[level.number, "reinit"]
+        assert not (fresh.vector == theta.vector)[theta.vector != 0].any()
+        assert {begun[level.number, arm][1] for arm in ("reinit", "shuffled_mask")} == {step}
+        assert not late or step == rewinding.step
 
 
 @pytest.mark.parametrize(
