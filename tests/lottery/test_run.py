@@ -20,12 +20,12 @@ from numpynet.data import Split
 from numpynet.lottery import outcomes, run, run_folder, run_results, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import load_examples
-from numpynet.lottery.imp import TICKET, Arm, Monitored, Training, iterative_pruning
+from numpynet.lottery.imp import TICKET, Arm, Monitored, Trained, Training, iterative_pruning
 from numpynet.lottery.run import Group, run_group
 from numpynet.parameters import Layout, Parameters
 from numpynet.pruning import weight_density
 from numpynet.storage import StorageError
-from numpynet.training import begin, early_stop, evaluate
+from numpynet.training import Record, begin, early_stop, evaluate
 from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
 
 LATE = replace(TINY, rewind="late:4:saved", keep_prob=1.0, test_curve=False)
@@ -449,6 +449,20 @@ def test_nothing_is_chosen_by_the_test_examples(whole, tmp_path):
     run_all(tmp_path, TINY, with_other_test_labels())
     assert chosen_by(tmp_path) == chosen_by(whole[0])
     assert contents(tmp_path)["results.csv"] != whole[1]["results.csv"]  # its accuracies are those of chance
+
+
+@pytest.mark.parametrize(("stop", "censored"), [(0, False), (37, False), (38, True), (40, True)])
+def test_a_stop_in_the_last_twentieth_is_censored_its_first_step_too(stop, censored):
+    """Of 40 steps the last 5 % begin at step 38."""
+    net, mask = TINY.net(), Parameters.ones(TINY.net().layout, replicates=(1,))
+    losses = {0: 2.0, 37: 2.0, 38: 2.0, 40: 2.0} | {stop: 1.0}
+    history = [
+        Record(step, 0.0, 0.01, None, {"validation": [loss], "test": [1.0]}, {"validation": [0.5], "test": [0.5]})
+        for step, loss in losses.items()
+    ]
+    theta = net.init([np.random.default_rng(0)])
+    (row,) = outcomes.summaries(net, Trained(theta, mask, history), EXAMPLES, level=0, arm="ticket", draw=0)
+    assert (row["stop_step"], row["censored"]) == (stop, censored)
 
 
 def test_a_stop_that_is_chosen_by_the_test_examples_would_be_seen(tmp_path, monkeypatch):
