@@ -24,6 +24,7 @@ from numpynet.lottery import run_folder, run_results
 from numpynet.lottery.analysis import cells, compare
 from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
 from numpynet.lottery.imp import Level
+from numpynet.lottery.plain_files import read_json
 from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
 from numpynet.lottery.run import Group, clear_leftovers, run_group
 from numpynet.parallel import run_tasks
@@ -326,7 +327,7 @@ def compare_runs(options: Namespace) -> int:
         The runs have no seed in common, or were made on other data; a difference of seeds would say nothing.
     """
     runs = [(folder, run_folder.read_experiment(folder)) for folder in (options.first, options.second)]
-    data = [json.loads((folder / "data.json").read_text(encoding="utf-8")) for folder, _ in runs]
+    data = [read_json(folder / "data.json") for folder, _ in runs]
     other = [key for key in data[0] if key.endswith(("_x", "_y")) and data[0][key] != data[1].get(key)]
     if other:
         raise ValueError(
