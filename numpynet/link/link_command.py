@@ -12,7 +12,7 @@ from numpynet.experiments.setup import measure_each
 from numpynet.link import equal_cost, inference, learned, overlap, priming, standing, tickets
 from numpynet.link.bench import KEEP_PROB, Bench, bench_of, ladder
 from numpynet.link.laws_table import HEADER, laws_table
-from numpynet.link.statement import write_docs, write_statement
+from numpynet.link.statement import REPORT, write_docs, write_statement
 from numpynet.report import text_table
 
 REPLICATES = 8
@@ -97,7 +97,7 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
         say(LAWS_REMARK)
         return 0
     if options.name == "statement":
-        pages = [write_statement(options.out, list(EXPERIMENTS))]
+        pages = [write_statement(options.out, list(EXPERIMENTS)), options.out / REPORT]
         if options.docs is not None:
             pages.append(write_docs(options.out, list(EXPERIMENTS), options.docs))
         say("\n".join(f"Written to {page}" for page in pages))

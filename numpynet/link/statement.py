@@ -15,25 +15,17 @@ from numpynet.experiments.findings import RESULTS, Claim, Finding, read_results,
 from numpynet.storage import write_text
 
 PAGE, REPORT = "link_results.md", "link_results.html"
-INTRO = (
-    "What dropout and lottery tickets have to do with each other, as far as small nets can tell. Means are over replicates, "
-    "differences are paired, ± is the half-width of the 95 % t-interval. An interval that holds 0 shows nothing."
-)
+TITLE = "The link, measured: a statement of results"
+INTRO = "What dropout and lottery tickets have to do with each other, as far as small nets can tell."
 SITE_NUMBERS = "results/link-{name}.json"
 NUMBERS = "{name}/results.json"  # where the numbers of an experiment are, from the page
-HEAD = """# The link, measured: a statement of results
+HEAD = """# {title}
 
-What dropout and lottery tickets have to do with each other, as far as small nets can tell. Every number below was written by
+{intro} Every number below was written by
 the command that stands beside it, and this page by `numpynet link statement`; for every row of the tables each replicate is in
 the file that is linked there. Read it with these limits in mind:
 
-* Means are over replicates (own initial weights, own order of the examples), differences are taken pair by pair, and ± is
-  the half-width of the 95 % t-interval. An interval covers what changes between replicates, not another data set, another
-  split, another size or another way to train.
-* "Agrees" and "disagrees" say on which side of 0 an interval lies, and nothing about size. Where an interval holds 0 nothing
-  is claimed. There are {n} intervals in the tables; around true zeros, about {expected:.0f} of them would leave the 0 out by
-  chance. A sentence that names the densities or cuts at which something was seen has looked at all of them, one by one.
-{mixture}* The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.
+{limits}
 
 The laws behind it are exact and need no experiment: see `numpynet link laws`, and group M of the [equation book](equations.md).
 """
@@ -84,10 +76,9 @@ def statement(results: Mapping[str, Mapping[str, Any]], *, numbers: str = NUMBER
     >>> "| 5.77 | 3 | 3 of 3 |" in statement({"x": one})
     True
     """
-    n = sum(len(result["findings"]) for result in results.values())
-    mixture = "".join(f"* {line}\n" for line in unlike(results))
+    limits = "\n".join(f"* {line}" for line in _limits(results))
     parts = [
-        HEAD.format(n=n, expected=n / 20, mixture=mixture),
+        HEAD.format(title=TITLE, intro=INTRO, limits=limits),
         "## At a glance\n",
         _table(*_claims(list(results.values()))),
     ]
@@ -137,14 +128,18 @@ def statement_page(results: Mapping[str, Mapping[str, Any]]) -> str:
     >>> statement_page({}).startswith("<!doctype html>")
     True
     """
-    notes = [report.paragraph(line) for line in unlike(results)]
-    sections = [report.section("At a glance", *notes, report.table(*_claims(list(results.values()))))]
+    limits = [report.paragraph(line) for line in _limits(results)]
+    sections = [
+        report.section("How to read it", *limits),
+        report.section("At a glance", report.table(*_claims(list(results.values())))),
+    ]
     for result in results.values():
         parts = [report.paragraph(result["question"]), report.table(*_measured(result))]
-        parts += [report.paragraph(line) for line in (*result.get("remark", ()), _disagreements(result))]
+        lines = (*result.get("remark", ()), *_literature(result), _disagreements(result))
         settings = {"command": result["command"], **result["settings"]}
-        sections.append(report.section(result["title"], *parts, report.table(("setting", "value"), settings.items())))
-    return report.page("The link, measured: a statement of results", INTRO, sections)
+        parts += [*map(report.paragraph, lines), report.table(("setting", "value"), settings.items())]
+        sections.append(report.section(result["title"], *parts))
+    return report.page(TITLE, INTRO, sections)
 
 
 def write_statement(folder: Path, names: Sequence[str]) -> Path:
@@ -210,15 +205,35 @@ def write_docs(folder: Path, names: Sequence[str], docs: Path) -> Path:
     return docs / PAGE
 
 
+def _limits(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What an interval covers and what it does not, line by line."""
+    n = sum(len(result["findings"]) for result in results.values())
+    return [
+        "Means are over replicates (own initial weights, own order of the examples), differences are taken pair by pair, and ± "
+        "is the half-width of the 95 % t-interval. An interval covers what changes between replicates, not another data set, "
+        "another split, another size or another way to train.",
+        '"Agrees" and "disagrees" say on which side of 0 an interval lies, and nothing about size. Where an interval holds 0 '
+        f"nothing is claimed. There are {n} intervals in the tables; around true zeros, about {n / 20:.0f} of them would leave "
+        "the 0 out by chance. A sentence that names the densities or cuts at which something was seen has looked at all of "
+        "them, one by one.",
+        *unlike(results),
+        "The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.",
+    ]
+
+
+def _literature(result: Mapping[str, Any]) -> list[str]:
+    """What each source says, what was measured, and the verdict."""
+    return [f"{c.source}: {c.says}. Measured: {'; '.join(_judged(result, c))}." for c in result["claims"]]
+
+
 def _section(result: Mapping[str, Any], numbers: str) -> str:
     lines = [f"## {result['title']}\n", f"{result['question']}\n"]
     lines += [f"`{result['command']}` ([numbers]({numbers}))\n", _table(*_measured(result))]
     if result.get("remark"):
         lines += ["What the intervals allow to say:\n", *(f"* {line}" for line in result["remark"]), ""]
-    claims: Sequence[Claim] = result["claims"]
-    if claims:
+    if result["claims"]:
         lines.append("What the literature says:\n")
-        lines += [f"* {c.source}: {c.says}. Measured: {'; '.join(_judged(result, c))}." for c in claims]
+        lines += [f"* {line}" for line in _literature(result)]
         lines.append("")
     settings = "; ".join(f"{name}: {value}" for name, value in result["settings"].items())
     lines += [f"{_disagreements(result)}\n", f"Settings. {settings}.\n"]

@@ -57,7 +57,8 @@ def test_all_experiments_and_again_from_what_an_interrupt_has_left(small, tmp_pa
     assert results["command"] == "numpynet link tickets --seed 4 --replicates 2 --data digits"
     assert results["settings"]["seeds"] == "4, 5" and len(results["findings"][0].values) == 2
     assert main(["link", "statement", "--out", str(tmp_path / "a")]) == 0
-    assert "link_results.md" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "link_results.md" in out and "link_results.html" in out
     shown = "\n".join(Page((tmp_path / "a" / "link_results.html").read_text(encoding="utf-8")).texts)
     for text in ("At a glance", "numpynet link overlap --seed 4", "4, 5", results["findings"][0].what):
         assert text in shown
@@ -156,6 +157,7 @@ def test_the_statement_tells_runs_that_are_short_or_not_alike(tmp_path):
     results = collect(tmp_path, ["tickets"])
     results["overlap"] = results["tickets"] | {"command": "numpynet link overlap --quick --seed 7"}
     for page in (statement(results), statement_page(results)):
+        assert "There are 4 intervals in the tables" in page and "Somebody 2019: tickets win. Measured" in page
         assert "few replicates: overlap." in page and "different options: tickets --seed 7; overlap --quick" in page
 
 
