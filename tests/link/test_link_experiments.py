@@ -9,7 +9,7 @@ from numpynet.data import load_digits
 from numpynet.equations.losses import softmax
 from numpynet.experiments.findings import verdict
 from numpynet.experiments.setup import Steps
-from numpynet.link import equal_cost, inference, learned, overlap, priming, standing, tickets
+from numpynet.link import equal_cost, inference, learned, overlap, priming, random_subnetworks, standing, tickets
 from numpynet.link.bench import Fit, Rung, bench_of, dense_fit, ladder
 from numpynet.link.sliding import Slide
 from numpynet.parameters import Layout, Parameters
@@ -119,7 +119,7 @@ def test_random_weight_masks_have_the_counts_and_every_place_is_as_likely():
     mask["W1"][0] = 0
     mask["W2"][1, 1] = 0
     rng = np.random.default_rng(0)
-    drawn = np.array([standing.random_weight_mask(rng, mask).vector for _ in range(3000)])
+    drawn = np.array([random_subnetworks.random_weight_mask(rng, mask).vector for _ in range(3000)])
     for name, k in (("W1", 8), ("W2", 7)):
         part = drawn[:, layout.slices[name]]
         assert (part.sum(axis=1) == k).all()
@@ -132,7 +132,7 @@ def test_a_random_unit_mask_is_the_net_without_these_units():
     bench = tiny()
     net, rng = bench.net(0.8), np.random.default_rng(1)
     theta = Parameters(rng.normal(size=net.layout.size).astype(np.float32), net.layout)
-    mask = standing.random_unit_mask(rng, net.layout, (5, 3), np.float32)
+    mask = random_subnetworks.random_unit_mask(rng, net.layout, (5, 3), np.float32)
     kept = [mask["b1"], mask["b2"]]
     assert [int(k.sum()) for k in kept] == [5, 3]
     x = bench.data.test.x[:20]
@@ -143,7 +143,7 @@ def test_a_random_unit_mask_is_the_net_without_these_units():
     dropped = net.forward(unscaled, x, unit_masks=[None, kept[0][None], kept[1][None]])[0]
     np.testing.assert_allclose(net.forward(theta * mask, x)[0], dropped, rtol=1e-4, atol=1e-4)
     share = sum(int(np.outer(a, b).sum()) for a, b in zip([np.ones(64), *kept], [*kept, np.ones(10)]))
-    assert standing.unit_density(net.sizes, (5, 3)) == share / net.layout.n_weights
+    assert random_subnetworks.unit_density(net.sizes, (5, 3)) == share / net.layout.n_weights
 
 
 def test_the_share_of_masks_that_reach_the_ticket_is_counted():

@@ -12,7 +12,7 @@ import pytest
 
 from numpynet.experiments.setup import Steps
 from numpynet.link import bench as bench_module
-from numpynet.link import equal_cost, inference, learned, overlap, priming, standing, tickets
+from numpynet.link import equal_cost, inference, learned, overlap, priming, random_subnetworks, standing, tickets
 from numpynet.link.bench import bench_of, dense_fit, fit, ladder
 from numpynet.parameters import Parameters
 from numpynet.seeding import stream, streams
@@ -139,8 +139,8 @@ def test_masks_are_laid_on_the_initial_and_on_the_trained_weights():
             rng = stream(seed, "shuffle", 1)
             for index in range(n_masks):
                 masks = (
-                    standing.random_weight_mask(rng, ticket.replicate(r)),
-                    standing.random_unit_mask(rng, ticket.layout, found.units, theta.dtype),
+                    random_subnetworks.random_weight_mask(rng, ticket.replicate(r)),
+                    random_subnetworks.random_unit_mask(rng, ticket.layout, found.units, theta.dtype),
                 )
                 for kind, mask in enumerate(masks):
                     assert found.random[w, kind, index, r] == accuracy(bench, theta.replicate(r), mask)
