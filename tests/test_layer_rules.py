@@ -8,8 +8,11 @@ import pytest
 from numpynet.checkpoints import load_checkpoint, save_checkpoint
 from numpynet.data.dataset import Split
 from numpynet.equations import relu, sigmoid, softmax_cross_entropy, tanh
+from numpynet.equations.alpha_dropout import alpha_dropout_scale
 from numpynet.equations.keep_schedules import Curriculum, Early
 from numpynet.equations.r_drop import r_drop, r_drop_loss
+from numpynet.equations.selu import SELU_FLOOR
+from numpynet.equations.targeted_dropout import unit_candidates, weight_candidates
 from numpynet.gradcheck.numeric import complex_step
 from numpynet.layer_rules import (
     alpha_dropout,
@@ -28,6 +31,8 @@ from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.storage import StorageError
 from numpynet.training import begin, train
+from tests.checks import assert_close
+from tests.dropout.bounds import chi_squared, hoeffding
 
 RULES = [
     plain_layer(),
@@ -106,6 +111,51 @@ def test_the_noise_is_drawn_for_each_example_unless_the_batch_shares_it(rule, sh
         assert noise.shape == lead + shape
         assert noise.dtype == np.float64
     assert not np.array_equal(noise[0], noise[1])
+
+
+# Each rule, and what its settings make of the noise: by hand, or by the equation with the settings named.
+A, C = alpha_dropout_scale(0.9)
+WIRED = [
+    (unit_dropout(0.8), lambda x, W, b, d: (d * x / 0.8) @ W + b),
+    (dropconnect(0.7), lambda x, W, b, d: np.einsum("ni,nij->nj", x, d * W / 0.7) + b),
+    (gaussian_dropout(0.6), lambda x, W, b, xi: (xi * x) @ W + b),
+    (variational_dropout(-0.7), lambda x, W, b, e: x @ W + b + np.sqrt(x**2 @ (np.exp(-0.7) * W**2)) * e),
+    (alpha_dropout(0.9), lambda x, W, b, d: (A * (d * x + SELU_FLOOR * (1 - d)) + C) @ W + b),
+    (
+        targeted_weight_dropout(0.6, 0.7),
+        lambda x, W, b, u: x @ (~(weight_candidates(W, 0.6) & (u < 0.7)) * W) + b,
+    ),
+    (
+        targeted_unit_dropout(0.6, 0.7),
+        lambda x, W, b, u: ~(unit_candidates(W, 0.6) & (u < 0.7)) * (x @ W + b),
+    ),
+    (standout(1.3, 0.4), lambda x, W, b, u: (u < 1 / (1 + np.exp(-1.3 * (x @ W) - 0.4))) * (x @ W + b)),
+]
+
+
+@pytest.mark.equation("D1", "D17", "D18", "D19", "D21", "D22", "D26")
+@pytest.mark.parametrize(("rule", "expected"), WIRED, ids=lambda value: getattr(value, "name", ""))
+def test_a_rule_uses_its_settings(rule, expected):
+    rng = np.random.default_rng(8)
+    x, W, b = rng.normal(size=(20, 6)), rng.normal(size=(6, 5)), rng.normal(size=5)
+    noise = rule.sample(rng, (20,), 6, 5, dtype=np.float64)
+    z, _ = rule.forward(x, W, b, noise)
+    assert_close(z, expected(x, W, b, noise))
+
+
+@pytest.mark.equation("D6", "D18")
+@pytest.mark.parametrize(
+    ("rule", "q"), [(unit_dropout(0.8), 0.8), (dropconnect(0.7), 0.7), (alpha_dropout(0.9), 0.9)], ids=str
+)
+def test_a_rule_draws_with_its_keep_prob(rule, q):
+    noise = rule.sample(np.random.default_rng(9), (400,), 30, 20, dtype=np.float32)
+    assert abs(noise.mean(dtype=np.float64) - q) <= hoeffding(noise.size)
+
+
+@pytest.mark.equation("D18")
+def test_gaussian_noise_of_a_rule_has_the_variance_of_its_keep_prob():
+    noise = gaussian_dropout(0.6).sample(np.random.default_rng(9), (2000,), 30, 20, dtype=np.float64)
+    assert abs(((noise - 1) ** 2).mean() / ((1 - 0.6) / 0.6) - 1) <= chi_squared(noise.size)
 
 
 @every_rule
