@@ -9,7 +9,7 @@ from numpynet.checkpoints import load_checkpoint, save_checkpoint
 from numpynet.data.dataset import Split
 from numpynet.equations import relu, sigmoid, softmax_cross_entropy, tanh
 from numpynet.equations.alpha_dropout import alpha_dropout_scale
-from numpynet.equations.keep_schedules import Curriculum, Early
+from numpynet.equations.keep_schedules import Curriculum, Early, Late
 from numpynet.equations.r_drop import r_drop, r_drop_loss
 from numpynet.equations.selu import SELU_FLOOR
 from numpynet.equations.targeted_dropout import unit_candidates, weight_candidates
@@ -262,6 +262,22 @@ def test_after_an_early_cut_off_training_is_plain_training():
     plain.net, plain.plan = MLP(SIZES), TrainingPlan(steps=cut + after, batch_size=9, schedule=0.1)
     list(train(plain, SPLIT))
     assert np.array_equal(scheduled.theta.vector, plain.theta.vector)
+
+
+def test_a_keep_schedule_draws_also_where_it_keeps_all():
+    """So that runs which differ in their schedule alone meet the same uniform numbers at every step."""
+    streams = []
+    for schedule in (None, Early(0.8, steps=2), Late(0.8, steps=2), Late(0.8, steps=50)):
+        plan = TrainingPlan(steps=5, batch_size=9, schedule=0.1, keep_schedule=schedule)
+        state = begin(MLP(SIZES, keep_prob=0.8), plan, SPLIT)
+        before = [rng.bit_generator.state for rng in state.dropout_rngs]
+        list(train(state, SPLIT))
+        streams.append([rng.bit_generator.state for rng in state.dropout_rngs])
+        assert streams[-1] == streams[0] != before
+    net = MLP(SIZES)  # without a keep_prob of its own, too: the schedule sets it
+    state = begin(net, TrainingPlan(steps=5, batch_size=9, schedule=0.1, keep_schedule=Late(0.8, steps=2)), SPLIT)
+    list(train(state, SPLIT))
+    assert [rng.bit_generator.state for rng in state.dropout_rngs] == streams[0]
 
 
 def test_a_keep_schedule_survives_a_checkpoint_and_is_part_of_it(tmp_path):
