@@ -70,7 +70,6 @@ WITHOUT_EXAMPLE = {
     "classroom.grading.record_key",
     "classroom.pool.graded",
     "checkpoints.load_checkpoint",  # that of save_checkpoint loads
-    "lottery.run.run_group",
     "experiments.lottery_command.run",
     "experiments.lottery_ticket.take_ticket",
     "experiments.lottery_command.resume",

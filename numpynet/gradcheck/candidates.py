@@ -158,6 +158,14 @@ def linear(scene: Scene) -> Iterator[Candidate]:
     Yields
     ------
     dx, dW, db and output of each bug; shapes may be wrong, where that is the bug
+
+    Examples
+    --------
+    >>> inputs = {"x": np.array([[1.0, 2.0]]), "W": np.ones((2, 1)), "b": np.zeros(1)}
+    >>> inputs["weight_mask"] = np.array([[1.0], [0.0]])
+    >>> wrong = {candidate.bug: candidate.value for candidate in linear(Scene(inputs, np.ones((1, 1))))}
+    >>> wrong["15"].ravel()                                                             # dW without the weight mask
+    array([1., 2.])
     """
     inputs, dy = scene.inputs, scene.dy
     x, W, b = inputs["x"], inputs["W"], inputs["b"]

@@ -57,7 +57,7 @@ def cells(rows: Rows) -> dict[tuple[int, str], Cell]:
 
     Parameters
     ----------
-    rows : of ``run_folder.finished``; draws of a control are averaged
+    rows : of ``run_results.finished``; draws of a control are averaged
 
     Returns
     -------

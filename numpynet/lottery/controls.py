@@ -142,7 +142,8 @@ def reshuffled(theta_0: Parameters, weight_mask: Parameters, rng: Generators) ->
     Raises
     ------
     TypeError, ValueError
-        The mask is none of this network, rng is no generator, or there are replicates and no list of as many generators.
+        The mask is none of this network, rng is no generator, or there are replicates and no list of as many
+        generators.
 
     Examples
     --------

@@ -138,6 +138,11 @@ class EdgePopup:
         Returns
         -------
         None
+
+        Examples
+        --------
+        >>> EdgePopup(0.5).draw(np.random.default_rng(0), Layout.of_sizes((4, 1))) is None
+        True
         """
         return None
 

@@ -265,7 +265,16 @@ class Experiment:
         )
 
     def prune(self) -> Prune:
-        """The rule that cuts the next mask."""
+        """The rule that cuts the next mask.
+
+        Examples
+        --------
+        >>> from numpynet.pruning import weight_density
+        >>> experiment = Experiment(data="digits", sizes=(64, 10), validation=200, rate=0.5, rounds=1)
+        >>> theta = experiment.net().init(np.random.default_rng(0))
+        >>> weight_density(experiment.prune()(theta, theta, 0 * theta + 1))          # half the rate in the last layer
+        0.75
+        """
         return prune_rule(
             self.rate,
             output_rate=self.output_rate,

@@ -68,6 +68,16 @@ def run_group(
         A file of the folder cannot be believed, or cannot be written; what was saved before is as it was.
     DisconnectedError, TrainingDiverged
         Which trial, level and arm is in the message.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from numpynet.lottery.run_results import finished
+    >>> small = Experiment(data="digits", sizes=(64, 10), validation=200, steps=4, rounds=1, rate=0.5, replicates=1)
+    >>> with TemporaryDirectory() as name:
+    ...     run_group(Group(name, small, trials=(0,)))
+    ...     [(row["level"], row["arm"], row["density"]) for row in finished(Path(name), small)]
+    [(0, 'ticket', 1.0), (1, 'ticket', 0.75), (1, 'reinit', 0.75)]
     """
     experiment = group.experiment
     examples = examples or load_examples(experiment, None if group.data_folder is None else Path(group.data_folder))
