@@ -158,12 +158,13 @@ class Marked:
         return blocks
 
     def _prose(self) -> set[int]:
-        """Return the lines of markdown cells."""
+        """Return the lines of markdown cells; a cell ends with code, and with a mark as well as with the next cell."""
         prose, inside = set(), False
         for k in range(len(self.lines)):
-            if cell := _CELL.match(self._alone(k)):
+            comment = self._alone(k)
+            if cell := _CELL.match(comment):
                 inside = bool(cell["markdown"])
-            elif inside and self.lines[k].strip() and not self.lines[k].startswith("#"):
+            elif k in self.inside or _TASK.match(comment) or re.match(r"[^#\s]|\s+\S", self.lines[k]):
                 inside = False
             if inside:
                 prose.add(k)

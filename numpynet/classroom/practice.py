@@ -236,7 +236,7 @@ def practise(assignment: Assignment, subject: Subject, *, task: str | None = Non
         results = [result]
         print(result.line())
         for check in result.checks:
-            finding = "" if check.passed else told(check)
+            finding = "" if check.passed else told(check).removeprefix(f"{check.name}: ")  # a law has its name in front
             print(f"     {check.status.upper():<9} {check.name}" + (f": {finding}" if finding else ""))
     else:
         for result in check_all(assignment, subject, seed):

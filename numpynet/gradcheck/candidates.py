@@ -22,8 +22,9 @@ class Candidate(NamedTuple):
     """What one bug would return for one array."""
 
     array: str  # "dx", "dW", ..., or "y" for the output
-    bug: str  # id in the zoo
+    bug: str  # id in the zoo, or "factor" where the zoo has none
     value: np.ndarray
+    text: str = ""  # what it means; by default what the zoo says
 
 
 class Scene(NamedTuple):

@@ -110,7 +110,11 @@ def diagnose(
     if not causes and c and residual is not None and residual < EXACT:
         causes = _factor_causes(c, residual, factors)
     if not causes:
-        causes = _scaled_candidates(analytic, candidates, factors)
+        # Some multiple of the right one is one of every candidate that is a multiple: it must at least have a name.
+        multiple = residual is not None and residual < EXACT
+        causes = [
+            cause for cause in _scaled_candidates(analytic, candidates, factors) if cause.score > 0.5 or not multiple
+        ]
     if not causes:
         causes = _by_support(analytic, numeric, spurious, missing)
     description = _describe(analytic, numeric, wrong, cosine)
@@ -122,14 +126,19 @@ def diagnose(
 
 
 def _exact_candidates(analytic: np.ndarray, candidates: Sequence[Candidate]) -> list[Cause]:
-    best: dict[str, float] = {}
+    best: dict[tuple[str, str], float] = {}
     for candidate in candidates:
         if candidate.value.shape == analytic.shape:
             residual = _residual(analytic, candidate.value)
             if residual <= EXACT:
-                best[candidate.bug] = min(residual, best.get(candidate.bug, math.inf))
+                meant = candidate.bug, _text(candidate)
+                best[meant] = min(residual, best.get(meant, math.inf))
     # All of these explain everything; the order of the candidates settles ties, not noise of 1e-17.
-    return [Cause(bug, EXPLANATIONS[bug], residual, 1.0) for bug, residual in best.items()]
+    return [Cause(bug, text, residual, 1.0) for (bug, text), residual in best.items()]
+
+
+def _text(candidate: Candidate) -> str:
+    return candidate.text or EXPLANATIONS[candidate.bug]
 
 
 def _factor_causes(c: float, residual: float, factors: Mapping[str, float]) -> list[Cause]:
@@ -155,7 +164,7 @@ def _scaled_candidates(
             continue
         labels = [label for label, factor in factors.items() if math.isclose(k, factor, rel_tol=EXACT)]
         times = f"times {' or '.join(labels)}" if labels else f"times {k:.6g}"
-        text = f"{EXPLANATIONS[candidate.bug]}; and all of it {times}"
+        text = f"{_text(candidate)}; and all of it {times}"
         causes.append(Cause(candidate.bug, text, residual, 0.7 if labels else 0.5))
     return sorted(causes, key=lambda cause: -cause.score)
 

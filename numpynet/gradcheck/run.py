@@ -392,6 +392,8 @@ class Run:
         for other in () if self.is_large else self.pair.differentiable:
             if other != name:
                 candidates.append(Candidate("d" + name, "28b", self.numeric(other).value))
+        if np.ndim(self.dy) == 0 and self.dy and not self.is_large:
+            candidates.append(Candidate("d" + name, "25", self.numeric(name).value / self.dy))
         return diagnose(
             np.asarray(gradient),
             self.numeric(name).value if comparison is None else comparison.numeric,

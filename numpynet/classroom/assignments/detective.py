@@ -19,7 +19,7 @@ import numpy as np
 # BEGIN TESTS
 from numpynet.classroom.authoring import assignment_from
 from numpynet.classroom.rungs import own_check
-from numpynet.conformance.laws import call, law, require
+from numpynet.conformance.laws import Raised, call, law, require
 from numpynet.gradcheck import REFERENCE, bug, check_pair, draw_mask, pairs_of
 from numpynet.gradcheck.draws import Sizes, draw_keep_prob, draw_sizes
 
@@ -153,6 +153,9 @@ def alive_after(n_weights, rate, rounds):
 # Whoever rejects a right one earns nothing in that check: a check that always says "wrong" is no check. Draw numbers that
 # leave a mistake no place to hide: never $q=\frac12$ (there keep and drop are the same number), never an upstream gradient
 # of ones, never a square layer alone, no mask of ones, weights that are not 0 under the mask.
+#
+# Right is what has the right numbers in the right shapes, in the dtype of its input, every time that it is called. A
+# function that raises is wrong, too.
 
 # %%
 # TASK 2.1 points=7: A check of dropout
@@ -284,11 +287,11 @@ def name_the_bug(report):
 
     Parameters
     ----------
-    report : dict, as above
+    report : dict with layer, array, ratio, spurious, missing, N, K and keep_prob, as the page says
 
     Returns
     -------
-    name : one of the words above
+    name : one of the eight names that the page lists
 
     Examples
     --------
@@ -493,15 +496,23 @@ def _kills(function, layer, name, ids):
         for id in ids:
             layers = bug(id).plant()  # forward and backward of one planting: some remember things
             cases.append((id, tuple(getattr(layers, part) for part in pair)))
-        survivors, n_wrong = 0, 0
+        survivors, n_wrong, stumbles = 0, 0, []
         for k in rng.permutation(len(cases)):
             id, implementation = cases[k]
-            verdict = call(subject, function, *_masked(layer, implementation))
+            try:
+                verdict = call(subject, function, *_masked(layer, implementation))
+            except Raised as error:
+                if not id:
+                    raise
+                stumbles.append(str(error))
+                continue
             is_bool = isinstance(verdict, (bool, np.bool_))
             require(is_bool, f"True or False should come back, not a {type(verdict).__name__}")
             require(id or verdict, "a right implementation is rejected")
             n_wrong += bool(id)
             survivors += bool(id and verdict)
+        advice = "where a wrong implementation was judged: catch what goes wrong there, the verdict is False"
+        require(not stumbles, f"{''.join(stumbles[:1])}, {advice}")
         require(not survivors, f"{survivors} of {n_wrong} wrong implementations are accepted")
 
     return kills

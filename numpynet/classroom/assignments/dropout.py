@@ -21,7 +21,7 @@ import numpy as np
 from numpynet.classroom.authoring import assignment_from
 from numpynet.classroom.rungs import law_check, own_check, own_pair_check
 from numpynet.conformance.laws import call, law, require
-from numpynet.conformance.mask_laws import checked_mask, hoeffding
+from numpynet.conformance.mask_laws import hoeffding
 from numpynet.gradcheck import Inputs, LayerPair, candidates, draw_mask
 from numpynet.gradcheck.draws import KEEP_PROBS, draw_signed
 
@@ -186,7 +186,7 @@ def standard_dropout_backward(dy, cache):
 
     Returns
     -------
-    dh : (N, d)
+    dh : (N, d); in evaluation the gradient of what the forward pass does there
 
     Examples
     --------
@@ -196,6 +196,7 @@ def standard_dropout_backward(dy, cache):
     """
     # BEGIN SOLUTION
     # MUTANT mask-forgotten: cache * -> 1.0 *
+    # MUTANT evaluation-unscaled: cache * -> (cache if np.ndim(cache) else 1.0) *
     return cache * dy
     # END SOLUTION
 
@@ -253,7 +254,8 @@ def dropconnect_backward(dz, cache):
 
     Returns
     -------
-    dh, dW, db : in the shapes of h, W and b; dW is exactly 0 where a weight was dropped
+    dh, dW, db : in the shapes of h, W and b; dW is exactly 0 where a weight was dropped.
+        In evaluation, the gradients of what the forward pass does there
 
     Examples
     --------
@@ -264,6 +266,7 @@ def dropconnect_backward(dz, cache):
     # BEGIN SOLUTION
     h, present, factor = cache
     # MUTANT mask-missing-on-dW: factor * -> 1.0 *
+    # MUTANT evaluation-unscaled: factor * -> (factor if np.ndim(factor) else 1.0) *
     dW = factor * (h.T @ dz)
     # MUTANT bias-as-mean: .sum( -> .mean(
     return dz @ present.T, dW, dz.sum(axis=0)
@@ -389,8 +392,26 @@ def _standard_pair(forward, backward):
 
     evaluation = {"unit_mask": None}
     return LayerPair(
-        "standard dropout", forward, backward, ("h",), draw, law_of_it, masks={"h": "unit_mask"}, evaluation=evaluation
+        "standard dropout",
+        forward,
+        backward,
+        ("h",),
+        draw,
+        law_of_it,
+        candidates=_other_convention,
+        masks={"h": "unit_mask"},
+        evaluation=evaluation,
     )
+
+
+def _other_convention(scene):
+    """Name scales in training, where the standard convention has none."""
+    D, q = scene.inputs["unit_mask"], scene.inputs["keep_prob"]
+    inverted = "the inverted convention: in training the standard one multiplies by the mask alone"
+    early = "keep_prob stands in training already, where it belongs to evaluation"
+    for array, value in (("y", scene.inputs["h"]), ("dh", scene.dy)):
+        yield candidates.Candidate(array, "factor", D * value / q, f"1/keep_prob is {inverted}")
+        yield candidates.Candidate(array, "factor", D * value * q, early)
 
 
 def _known_mistakes(scene):
@@ -398,6 +419,10 @@ def _known_mistakes(scene):
     inputs = {"x": scene.inputs["h"], **{name: scene.inputs[name] for name in ("W", "b", "weight_mask")}}
     for candidate in candidates.linear(candidates.Scene(inputs, scene.dy)):
         yield candidate._replace(array={"dx": "dh"}.get(candidate.array, candidate.array))
+    h, W, b, C, q = (scene.inputs[name] for name in ("h", "W", "b", "weight_mask", "keep_prob"))
+    scaled = "it is divided by keep_prob in training; here the scale stands in evaluation alone"
+    yield candidates.Candidate("y", "factor", h @ (C * W / q) + b, scaled)
+    yield candidates.Candidate("y", "factor", h @ (C * W) / q + b, scaled)
 
 
 def _dropconnect_pair(forward, backward):
@@ -424,6 +449,68 @@ def _dropconnect_pair(forward, backward):
     )
 
 
+def _law_of_evaluation(name, forward, backward, mask, factors):
+    """Return the law that in evaluation backward is the gradient of what forward does there: keep_prob times it all."""
+
+    @law(name, backward, needs=(forward, backward))
+    def evaluates(subject, seed, sizes):
+        rng = np.random.default_rng(seed)
+        N, d_in, d_out, _ = sizes
+        q = float(rng.choice(KEEP_PROBS))
+        arrays = [draw_signed(rng, shape) for shape in ((N, d_in), (d_in, d_out), (d_out,))[: len(factors)]]
+        result = call(subject, forward, *(a.copy() for a in arrays), **{mask: None, "keep_prob": q})
+        require(isinstance(result, (tuple, list)) and len(result) == 2, "forward should return a pair: output, cache")
+        dy = draw_signed(rng, result[0].shape)
+        found = call(subject, backward, dy.copy(), result[1])
+        found = found if len(factors) > 1 else (found,)
+        require(isinstance(found, (tuple, list)) and len(found) == len(factors), "backward should return dh, dW, db")
+        for (array, right), answer in zip(factors.items(), found):
+            wrong = (
+                f"in evaluation ({mask}=None) {array} is not the gradient: there the factor is keep_prob, not a mask"
+            )
+            require(_close(answer, right(q, dy, *arrays)), wrong)
+
+    return evaluates
+
+
+_STANDARD_EVALUATION = _law_of_evaluation(
+    "evaluation",
+    "standard_dropout_forward",
+    "standard_dropout_backward",
+    "unit_mask",
+    {"dh": lambda q, dy, h: q * dy},
+)
+_DROPCONNECT_EVALUATION = _law_of_evaluation(
+    "evaluation",
+    "dropconnect_forward",
+    "dropconnect_backward",
+    "weight_mask",
+    {
+        "dh": lambda q, dz, h, W, b: np.einsum("nj,ij->ni", dz, q * W),
+        "dW": lambda q, dz, h, W, b: q * np.einsum("ni,nj->ij", h, dz),
+        "db": lambda q, dz, h, W, b: np.einsum("nj->j", dz),
+    },
+)
+
+
+@law("float64", "sample_mask")
+def _float64(subject, seed, sizes):
+    """A mask is an array of numbers, not of booleans."""
+    mask = call(subject, "sample_mask", np.random.default_rng(seed), (sizes.N, sizes.d_in), 0.6)
+    require(mask.dtype == np.float64, f"the mask is an array of {mask.dtype}, where float64 is expected")
+
+
+def _mask_check():
+    """Return the check of the values of a mask, and of their type."""
+    binary, float64 = law_check("sample_mask", "binary", 1, name="binary"), own_check(_float64, 1)
+
+    def run(subject, seed):
+        report = binary.run(subject, seed)
+        return report if report.status != "pass" else float64.run(subject, seed)
+
+    return binary._replace(run=run)
+
+
 def _close(found, right):
     found, right = np.asarray(found), np.asarray(right)
     return found.shape == right.shape and bool(np.all(np.abs(found - right) <= 1e-12 * (1 + np.abs(right))))
@@ -448,9 +535,19 @@ def _exact_mean(subject, seed, sizes):
     network = _small_net(rng, n)
     on = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     probability = np.where(on == 1, q, 1 - q).prod(axis=1)
-    right = np.tensordot(probability, np.array([network(d) for d in on]), axes=1)
+    outputs = np.array([network(d) for d in on])
+    right = np.tensordot(probability, outputs, axes=1)
+    found = call(subject, "expected_output", network, n, q)
+    if not _close(found, right):
+        for wrong, words in (
+            (outputs.mean(axis=0), "all masks count the same: each has a probability of its own"),
+            (np.tensordot(probability[::-1], outputs, axes=1), "keep and drop are swapped: a unit is 1 with keep_prob"),
+            (network(np.full(n, q)), "this is the output under the mean mask, not the mean of the outputs"),
+            (probability[:, None] * outputs, "the outputs are weighted, but not added up"),
+        ):
+            require(not _close(found, wrong), words)
     message = f"with {n} units at keep_prob {q} it is not the sum of probability times output over all 2**{n} masks"
-    require(_close(call(subject, "expected_output", network, n, q), right), message)
+    require(_close(found, right), message)
 
 
 @law("all units kept", "expected_output")
@@ -467,11 +564,15 @@ def _predicted(subject, rng, shape, q, n_samples):
     net, masks, outputs = _small_net(rng, int(np.prod(shape))), [], []
 
     def network(mask):
-        masks.append(checked_mask(np.array(mask), shape, "mc_predict"))
-        outputs.append(net(masks[-1].reshape(-1)))
+        masks.append(np.array(mask, dtype=np.float64))
+        outputs.append(net(masks[-1].reshape(-1)) if masks[-1].shape == shape else np.zeros(3))
         return outputs[-1].copy()
 
     result = call(subject, "mc_predict", network, np.random.default_rng(int(rng.integers(2**31))), shape, q, n_samples)
+    for mask in masks:
+        require(mask.shape == shape, f"the network was called with a mask of shape {mask.shape}, not {shape}")
+        binary = "the network was called with a mask that is not of 0 and 1: average the outputs, not the masks"
+        require(np.isin(mask, (0, 1)).all(), binary)
     require(isinstance(result, (tuple, list)) and len(result) == 2, "two things should come back: mean, variance")
     require(len(masks) == n_samples, f"{n_samples} masks were asked for, the network was called {len(masks)} times")
     require(len({mask.tobytes() for mask in masks}) > 1, "all samples have the same mask")  # of 30 units or more
@@ -492,6 +593,9 @@ def _variance_of_outputs(subject, seed, sizes):
     rng = np.random.default_rng(seed)
     _, outputs, _, variance = _predicted(subject, rng, (6, 5 + sizes.d_in % 3), float(rng.choice(KEEP_PROBS)), 5)
     right = ((outputs - outputs.sum(axis=0) / 5) ** 2).sum(axis=0) / 5
+    if not _close(variance, right):
+        require(not _close(variance, np.sqrt(right)), "this is the standard deviation, not the variance")
+        require(not _close(variance, right * 5 / 4), "the divisor is T - 1, where T is asked for")
     require(_close(variance, right), "the variance is not that of the outputs, with the divisor T")
 
 
@@ -500,7 +604,9 @@ def _fresh_masks(subject, seed, sizes):
     """Each sample has a mask of its own, from the generator; a share keep_prob is 1.   Equation (D6)"""
     rng = np.random.default_rng(seed)
     q = float(rng.choice(KEEP_PROBS))
-    masks, *_ = _predicted(subject, rng, (4, 25), q, 30)
+    masks, *_ = _predicted(subject, np.random.default_rng(seed), (4, 25), q, 30)
+    repeated, *_ = _predicted(subject, np.random.default_rng(seed), (4, 25), q, 30)
+    require(np.array_equal(masks, repeated), "two generators of one seed give other masks: draw from rng alone")
     require(len({mask.tobytes() for mask in masks}) > 25, "the masks of several samples are the same")
     require(abs(masks.mean() - q) <= hoeffding(masks.size), f"the share of ones is far from keep_prob {q}")
     again, *_ = _predicted(subject, rng, (4, 25), q, 30)
@@ -509,7 +615,7 @@ def _fresh_masks(subject, seed, sizes):
 
 CHECKS = {
     "1.1": (
-        law_check("sample_mask", "binary", 1, name="binary"),
+        _mask_check(),
         law_check("sample_mask", "generator", 1, name="generator", needs=("binary",)),
         law_check("sample_mask", "statistics", 2, name="statistics", needs=("binary",)),
     ),
@@ -526,8 +632,9 @@ CHECKS = {
     "3.1": (
         own_pair_check(_standard_pair, "standard_dropout_forward", None, (0, 1), 2, name="values"),
         own_pair_check(
-            _standard_pair, "standard_dropout_forward", "standard_dropout_backward", (0, 3, 4), 2, name="gradients"
+            _standard_pair, "standard_dropout_forward", "standard_dropout_backward", (0, 3, 4), 1, name="gradients"
         ),
+        own_check(_STANDARD_EVALUATION, 1),
         own_pair_check(
             _standard_pair,
             "standard_dropout_forward",
@@ -541,8 +648,9 @@ CHECKS = {
     "4.1": (
         own_pair_check(_dropconnect_pair, "dropconnect_forward", None, (0, 1), 2, name="values"),
         own_pair_check(
-            _dropconnect_pair, "dropconnect_forward", "dropconnect_backward", (0, 3, 4), 3, name="gradients"
+            _dropconnect_pair, "dropconnect_forward", "dropconnect_backward", (0, 3, 4), 2, name="gradients"
         ),
+        own_check(_DROPCONNECT_EVALUATION, 1),
         own_pair_check(
             _dropconnect_pair,
             "dropconnect_forward",

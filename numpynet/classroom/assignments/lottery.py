@@ -23,7 +23,7 @@ from numpynet.classroom.authoring import assignment_from
 from numpynet.classroom.rungs import law_check, own_check, own_pair_check
 from numpynet.conformance.laws import call, law, require
 from numpynet.conformance.mask_laws import checked_mask, expected_count
-from numpynet.conformance.walk import begin, copies, draw_gradients, draw_start, same, theta_of, weights
+from numpynet.conformance.walk import begin, copies, draw_gradients, draw_start, part, same, theta_of, weights
 from numpynet.gradcheck import Inputs, LayerPair, candidates, draw_mask
 from numpynet.gradcheck.draws import draw_signed
 
@@ -433,6 +433,7 @@ def reinit_ticket(ticket, rng):
     for name, a in fresh["theta"].items():
         theta[name] = np.zeros_like(a)
         if a.ndim == 2:
+            # MUTANT variance-one: np.sqrt(2 / sum(a.shape)) -> 1.0
             # MUTANT permuted: rng.standard_normal(a.shape) * np.sqrt(2 / sum(a.shape)) -> rng.permutation(ticket["theta_0"][name].ravel()).reshape(a.shape)
             drawn = rng.standard_normal(a.shape) * np.sqrt(2 / sum(a.shape))
             # MUTANT dense-again: fresh["weight_mask"][name] * -> 1.0 *
@@ -463,6 +464,7 @@ def shuffle_masks(weight_mask, rng):
     1.0
     """
     # BEGIN SOLUTION
+    # MUTANT within-rows: rng.permutation(mask.reshape(-1)).reshape(mask.shape) -> rng.permuted(mask, axis=1)
     # MUTANT rows-only: rng.permutation(mask.reshape(-1)).reshape(mask.shape) -> rng.permutation(mask)
     # MUTANT drawn-anew: rng.permutation(mask.reshape(-1)).reshape(mask.shape) -> (rng.random(mask.shape) < mask.mean()).astype(mask.dtype)
     return {name: rng.permutation(mask.reshape(-1)).reshape(mask.shape) for name, mask in weight_mask.items()}
@@ -487,6 +489,13 @@ def shuffle_masks(weight_mask, rng):
 # ---- how it is judged ------------------------------------------------------------------------------------------------
 
 
+def _known_mistakes(scene):
+    yield from candidates.linear(scene)
+    x, W, b, M = (scene.inputs[name] for name in ("x", "W", "b", "weight_mask"))
+    rescaled = "the output is rescaled by the density of the mask, as dropout would be; a ticket is not"
+    yield candidates.Candidate("y", "factor", x @ (M * W) / M.mean() + b, rescaled)
+
+
 def _masked_pair(forward, backward):
     def draw(rng, sizes, keep_prob):
         N, d_in, d_out, _ = sizes
@@ -504,7 +513,7 @@ def _masked_pair(forward, backward):
         ("x", "W", "b"),
         draw,
         law_of_it,
-        candidates=candidates.linear,  # so that a mistake gets its name
+        candidates=_known_mistakes,  # so that a mistake gets its name
         masks={"W": "weight_mask"},
     )
 
@@ -599,14 +608,45 @@ def _one_round(before, after, trained, rate, k):
             require(out.max() <= kept.min(), message)
 
 
+@law("distribution", "reinit_ticket", needs=("begin_ticket", "reinit_ticket"))
+def _distribution(subject, seed, sizes):
+    """Normal weights of variance 2 / (d_in + d_out) where the mask is 1; biases 0.   Equation (B27)"""
+    rng = np.random.default_rng(seed)
+    start = {name: rng.standard_normal(shape) for name, shape in (("W1", (40, 90)), ("b1", 90))}
+    masks = {"W1": draw_mask(rng, start["W1"].shape, 0.7)}
+    ticket = begin(subject, copies(start), copies(masks), None)
+    fresh = theta_of(call(subject, "reinit_ticket", ticket, np.random.default_rng(seed + 1)), start)
+    require(not fresh["b1"].any(), "the biases of fresh weights are 0")
+    drawn = fresh["W1"][masks["W1"] == 1] / np.sqrt(2 / 130)  # about 2500 numbers of variance 1
+    # Six standard deviations of each estimate: of n squares of normal numbers, and of a share of n.
+    n = drawn.size
+    variance = float((drawn**2).mean())
+    message = f"the variance of W1 is {variance:.2f} times 2 / (d_in + d_out)"
+    require(abs(variance - 1) <= 6 * np.sqrt(2 / n), message)
+    beyond = float((np.abs(drawn) > 2).mean())
+    require(abs(beyond - 0.0455) <= 6 * np.sqrt(0.0455 / n), "the weights have the right variance, but are not normal")
+
+
+@law("masks of matrices", "begin_ticket")
+def _masks_of_matrices(subject, seed, sizes):
+    """With nothing pruned, every matrix has a mask of ones, and nothing else has one."""
+    start = draw_start(np.random.default_rng(seed), sizes)
+    ticket = begin(subject, copies(start), None, None)
+    masks = part(ticket, "weight_mask")
+    require(set(masks) == set(weights(start)), "weight_mask should have an entry for every matrix, and no other")
+    for name, mask in masks.items():
+        require(checked_mask(mask, start[name].shape, f"weight_mask[{name!r}]").all(), "without a mask, all are alive")
+    require(same(theta_of(ticket, start), start), "without a mask, theta is theta_0")
+
+
 @law("counts and places", "shuffle_masks")
 def _shuffles(subject, seed, sizes):
     """As many ones in every layer, in random places.   Equation (L5)"""
     rng = np.random.default_rng(seed)
-    masks = {"W1": draw_mask(rng, (3 * sizes.d_in, sizes.d_out), 0.3), "W2": draw_mask(rng, (sizes.d_out, 9), 0.6)}
+    masks = {"W1": draw_mask(rng, (23, 14), 0.3), "W2": draw_mask(rng, (19, 13), 0.6)}
     masks["W2"][0] = 1  # one row that is full, so that whole rows moved about would show
     given, found = copies(masks), []
-    for s in (seed, seed + 1):
+    for s in (seed, seed, seed + 1):
         shuffled = call(subject, "shuffle_masks", given, np.random.default_rng(s))
         require(isinstance(shuffled, dict), f"a dict should come back, not a {type(shuffled).__name__}")
         require(same(given, masks), "the masks that were handed over have changed")
@@ -616,8 +656,13 @@ def _shuffles(subject, seed, sizes):
             require(not np.array_equal(new, mask), f"the mask of {name} is the old one")
             rows = sorted(map(tuple, new.tolist())) == sorted(map(tuple, mask.tolist()))
             require(not rows, f"only whole rows of {name} were moved: each entry should be able to go anywhere")
-        found.append(shuffled)
-    require(not same(*found), "two generators give the same masks")
+            for axis, line in ((0, "column"), (1, "row")):
+                stays = np.array_equal(new.sum(axis=axis), mask.sum(axis=axis))
+                require(not stays, f"every {line} of {name} has as many ones as before: entries should leave theirs")
+            require(new.dtype == mask.dtype, f"the mask of {name} comes back as {new.dtype}, not {mask.dtype}")
+        found.append(copies(shuffled))
+    require(same(*found[:2]), "two generators of one seed give other masks: draw from rng alone")
+    require(not same(*found[1:]), "two generators give the same masks")
 
 
 CHECKS = {
@@ -651,7 +696,7 @@ CHECKS = {
         law_check("rewind", "bits", 1, name="bit for bit"),
         law_check("rewind", "new array", 1, name="a new array", needs=("bit for bit",)),
     ),
-    "3.1": (law_check("begin_ticket", "start", 3, name="start"),),
+    "3.1": (law_check("begin_ticket", "start", 2, name="start"), own_check(_masks_of_matrices, 1)),
     "3.2": (
         law_check("train_ticket", "live weights move", 1, name="live weights move"),
         own_check(_momentum, 2, needs=("live weights move",)),
@@ -661,7 +706,7 @@ CHECKS = {
     ),
     "3.3": (law_check("rewind_ticket", "new ticket", 3, name="everything is new"),),
     "4.1": (own_check(_rewinds, 3), own_check(_prunes, 3)),
-    "5.1": (law_check("reinit_ticket", "fresh draw", 3, name="a fresh draw"),),
+    "5.1": (law_check("reinit_ticket", "fresh draw", 2, name="a fresh draw"), own_check(_distribution, 1)),
     "5.2": (own_check(_shuffles, 3),),
 }
 
