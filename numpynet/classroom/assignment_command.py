@@ -91,6 +91,8 @@ def run_check(
     1.1  FAIL      The mask: binary: sample_mask returns None ...
     1
     """
+    if file is not None and not file.exists():
+        raise ValueError(f"there is no file {file}")
     found, path = find_assignment(file, assignment)
     if changed_checks(path.parent):
         print("note: checks.py is not as it was released; the grader has its own", file=sys.stderr)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from numpynet.classroom.authoring import CHECKS_FILE, read_marked
 from numpynet.classroom.release import MANIFEST, read_manifest, sha256
@@ -12,13 +17,15 @@ from numpynet.classroom.task import Assignment, assignment_names, load_assignmen
 from numpynet.conformance.contract import Subject
 from numpynet.conformance.subject import CannotImport, load_file
 
+SECONDS = 10.0  # for one check, and for the import; all checks of ours together take less than one
+
 
 def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignment, Path]:
     """Return the assignment that a file belongs to, and the file.
 
     Parameters
     ----------
-    path : of the student's file; None takes the one that the manifest of the current folder names
+    path : of the student's file; None, or a folder, takes the one that the manifest of the (current) folder names
     name : of the assignment; None asks the manifest beside the file, and then the name of the file
 
     Returns
@@ -35,11 +42,15 @@ def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignm
     >>> find_assignment(Path("dropout.py"))[0].title
     'Dropout by hand'
     """
-    folder = Path() if path is None else path.parent
+    if path is not None and path.is_dir():
+        folder, path = path, None
+    else:
+        folder = Path() if path is None else path.parent
     has_manifest = (folder / MANIFEST).is_file()
     if path is None and not has_manifest:
+        here = "here" if folder == Path() else f"in {folder}"
         raise ValueError(
-            "there is no manifest.json here; give the file to check, or go to the folder of the assignment"
+            f"there is no {MANIFEST} {here}; give the file to check, or go to the folder of the assignment"
         )
     if path is None:
         path = folder / read_manifest(folder)["file"]
@@ -52,6 +63,34 @@ def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignm
         if path.stem == Path(assignment.file).stem:
             return assignment, path
     raise ValueError(f"which assignment is {path.name} of? Give --assignment: {', '.join(assignment_names())}")
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in code that does not come back; only where the system has alarms, and in the main thread.
+
+    Examples
+    --------
+    >>> with time_limit(0.01):
+    ...     while True: ...
+    Traceback (most recent call last):
+    ...
+    TimeoutError: nothing came back within 0.01 s (an endless loop?)
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: Any) -> None:
+        raise TimeoutError(f"nothing came back within {seconds:g} s (an endless loop?)")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def load_student(path: Path, assignment: Assignment) -> Subject:
@@ -81,10 +120,13 @@ def load_student(path: Path, assignment: Assignment) -> Subject:
     ...     list(load_student(path, load_assignment("dropout")).functions)
     ['sample_mask']
     """
-    if path.suffix == ".ipynb":
-        module = _notebook_module(path)
-    else:
-        module = load_file(path)
+    try:
+        with time_limit(SECONDS):
+            module = _notebook_module(path) if path.suffix == ".ipynb" else load_file(path)
+    except CannotImport as error:
+        if isinstance(error.__cause__, TimeoutError):
+            raise CannotImport(f"{path} cannot be imported: {error.__cause__}") from error
+        raise
     found = {name: getattr(module, name, None) for name in assignment.functions}
     functions = {name: f for name, f in found.items() if callable(f)}
     return Subject(str(path), functions, trusted=False)

@@ -7,20 +7,16 @@ return words, never a number that a notebook grader could take for points.
 from __future__ import annotations
 
 import functools
-import signal
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpynet.classroom.desk import find_assignment, load_student
+from numpynet.classroom.desk import SECONDS, find_assignment, load_student, time_limit
 from numpynet.classroom.feedback import student_text
 from numpynet.classroom.release import read_manifest
 from numpynet.classroom.task import Assignment, CheckResult, Task, load_assignment, run_check
 from numpynet.conformance.contract import Subject
 
-SECONDS = 10.0  # for one check; all of ours together take less than one
 WORST_FIRST = ("error", "fail", "wait", "skip", "pass")
 
 
@@ -118,7 +114,7 @@ def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
             results.append(CheckResult(check.name, "skip", 0, check.points, message=over))
             continue
         try:
-            with _time_limit(max(SECONDS, check.seconds or 0)):
+            with time_limit(max(SECONDS, check.seconds or 0)):
                 results.append(run_check(check, subject, seed))
         except Exception as error:  # what came back is of a kind that the check did not think of
             message = f"what your functions return cannot be worked with: {type(error).__name__}: {error}"
@@ -126,25 +122,6 @@ def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
         if "TimeoutError" in told(results[-1]):
             over = f"{check.name} took too long"
     return TaskResult(task, tuple(results))
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in code that does not come back; only where the system has alarms, and in the main thread."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(number: int, frame: Any) -> None:
-        raise TimeoutError(f"nothing came back within {seconds:g} s (an endless loop?)")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def check_all(assignment: Assignment, subject: Subject, seed: int) -> Iterator[TaskResult]:

@@ -349,11 +349,12 @@ def function_pair(
             raise ValueError(
                 f"the function must return (one number, gradient), but its value has shape {np.shape(value)}"
             )
-        if isinstance(gradients, Mapping):
-            gradients = tuple(gradients.get(n) for n in names)
         return value, gradients
 
     def backward(dvalue: np.ndarray, gradients: Any) -> Any:
+        if isinstance(gradients, Mapping):
+            there = [n for n in names if gradients.get(n) is not None]
+            return {n: dvalue * np.asarray(gradients[n]) for n in there}
         if isinstance(gradients, (tuple, list)):
             return tuple(None if g is None else dvalue * np.asarray(g) for g in gradients)
         return None if gradients is None else dvalue * np.asarray(gradients)

@@ -183,6 +183,11 @@ class Run:
         if result is None:
             raise self.found("none", f"backward returns None instead of {', '.join(names)}", causes=cause("28a"))
         if isinstance(result, Mapping):
+            for name in names:
+                if name not in result and name[1:] not in result:
+                    raise self.found(
+                        "none", f"there is no gradient of {name[1:]} among those that come back", array=name
+                    )
             result = tuple(result.get(name, result.get(name[1:])) for name in names)
         if not isinstance(result, (tuple, list)):
             result = (result,)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from numpynet.classroom import practice
+from numpynet.classroom import desk, practice
 from numpynet.classroom.assignment_command import run_build, run_check
 from numpynet.classroom.authoring import assignment_from, read_marked
 from numpynet.classroom.grading import Rules, grade
@@ -169,6 +169,113 @@ def test_whatever_comes_back_there_is_a_line(tmp_path, capsys, code, words):
     assert words in capsys.readouterr().out
 
 
+DRAWN = "[network((rng.random(shape) < keep_prob) * 1.0) for _ in range(n_samples)]"
+MC = "def mc_predict(network, rng, shape, keep_prob, n_samples):\n    "
+EVALUATED = "def standard_dropout_backward(dy, cache):\n    return dy * (cache if np.ndim(cache) else 1)"
+CONNECTED = "def dropconnect_backward(dz, cache):\n    h, V, f = cache\n    return dz @ V.T, (f if np.ndim(f) else 1) * (h.T @ dz), dz.sum(0)"
+INVERTED = "def standard_dropout_forward(h, *, unit_mask, keep_prob):\n    f = 1 if unit_mask is None else unit_mask / keep_prob\n"
+REINIT = "def reinit_ticket(ticket, rng):\n    draw = lambda a: rng.{}\n    theta = {{n: draw(a) if a.ndim == 2 else {} for n, a in ticket['theta_0'].items()}}\n    return begin_ticket(theta, ticket['weight_mask'])"
+SHUFFLE = "def shuffle_masks(weight_mask, rng):\n    return {{n: {} for n, m in weight_mask.items()}}"
+BEGIN = "_begin = begin_ticket\ndef begin_ticket(theta_0, weight_mask=None):\n    return _begin(theta_0, {n: np.ones_like(a) for n, a in theta_0.items()} if weight_mask is None else weight_mask)"
+REMEMBERS = "_loss = network_loss\ndef network_loss(*args, **kwargs):\n    loss, g = _loss(*args, **kwargs)\n    return loss, {n: a for n, a in g.items() if n != 'W3'}"
+NEVER_CATCHES = "def check_linear(forward, backward):\n    x, W, D, M = np.ones((5, 7)), np.ones((7, 4)), np.ones((5, 7)), np.ones((7, 4))\n    y, cache = forward(x, W, np.ones(4), unit_mask=D, keep_prob=0.7, weight_mask=M)\n    dx, dW, db = backward(np.ones((5, 4)), cache)\n    return db.shape == (4,)"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "code", "words"),
+    [
+        (
+            "backprop",
+            "1.1",
+            "_f = linear_forward\ndef linear_forward(x, W, b, *, unit_mask=None, keep_prob=1.0, weight_mask=None):\n    return _f(x, W, b, unit_mask=np.ones_like(x) if unit_mask is None else unit_mask, keep_prob=keep_prob, weight_mask=weight_mask)",
+            "keep_prob belongs to the mask",
+        ),
+        ("backprop", "2.1", "def relu_forward(z):\n    return np.maximum(z, 0), z >= 0", "where z is exactly 0"),
+        (
+            "backprop",
+            "3.2",
+            "_b = softmax_cross_entropy_backward\ndef softmax_cross_entropy_backward(dloss, cache):\n    return _b(1.0, cache)",
+            "the upstream gradient is ignored",
+        ),
+        ("backprop", "5.1", REMEMBERS, "there is no gradient of W3"),
+        (
+            "dropout",
+            "1.1",
+            "def sample_mask(rng, shape, keep_prob):\n    return rng.random(shape) < keep_prob",
+            "an array of bool",
+        ),
+        ("dropout", "3.1", EVALUATED, "in evaluation (unit_mask=None) dh"),
+        ("dropout", "3.1", INVERTED + "    return h * f, f", "the inverted convention"),
+        ("dropout", "4.1", CONNECTED, "in evaluation (weight_mask=None) dW"),
+        (
+            "dropout",
+            "5.1",
+            "def expected_output(network, n_units, keep_prob):\n    return network(np.full(n_units, keep_prob))",
+            "not the mean of the outputs",
+        ),
+        ("dropout", "6.1", f"{MC}o = {DRAWN}\n    return np.mean(o, 0), np.std(o, 0)", "the standard deviation"),
+        (
+            "dropout",
+            "6.1",
+            f"{MC}o = {DRAWN.replace('rng', 'np.random')}\n    return np.mean(o, 0), np.var(o, 0)",
+            "draw from rng alone",
+        ),
+        (
+            "dropout",
+            "6.1",
+            f"{MC}y = network(np.full(shape, keep_prob))\n    return y, 0 * y",
+            "average the outputs, not the masks",
+        ),
+        ("lottery", "3.1", BEGIN, "an entry for every matrix, and no other"),
+        ("lottery", "5.1", REINIT.format("normal(0, 2 / sum(a.shape), a.shape)", "0 * a"), "times 2 / (d_in + d_out)"),
+        ("lottery", "5.1", REINIT.format("uniform(-1, 1, a.shape) * np.sqrt(6 / sum(a.shape))", "0 * a"), "not normal"),
+        ("lottery", "5.1", REINIT.format("normal(0, np.sqrt(2 / sum(a.shape)), a.shape)", "a"), "biases of fresh"),
+        ("lottery", "5.2", SHUFFLE.format("rng.permutation(m, axis=1)"), "every row of W1 has as many ones"),
+        ("lottery", "5.2", SHUFFLE.format("np.random.permutation(m.ravel()).reshape(m.shape)"), "draw from rng alone"),
+        ("detective", "2.2", NEVER_CATCHES, "where a wrong implementation was judged"),
+    ],
+)
+def test_what_students_write_gets_its_name(tmp_path, capsys, name, task, code, words):
+    path = tmp_path / f"{name}.py"
+    path.write_text(f"{parts(name)[1].solution()}\n\n{code}\n", encoding="utf-8")
+    assert run_check(path, task=task) == 1
+    assert words in capsys.readouterr().out
+
+
+def test_a_factor_without_a_name_is_no_other_bug(tmp_path, capsys):
+    path = tmp_path / "dropout.py"
+    path.write_text(MARKED.solution().replace("/ keep_prob", "/ keep_prob**0.5"), encoding="utf-8")
+    assert run_check(path, task="2.1") == 1
+    out = capsys.readouterr().out
+    assert "times the right one" in out and "Most likely" not in out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_holds_no_marks(name):
+    page = parts(name)[1].page()
+    assert "BEGIN" not in page and "how it is judged" not in page
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarms")
+@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+def test_an_endless_loop_at_import_is_one_line(tmp_path, capsys, monkeypatch, suffix):
+    monkeypatch.setattr(desk, "SECONDS", 0.3)
+    source = "while True: ...\n"
+    cell = {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
+    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    (tmp_path / f"dropout{suffix}").write_text(source if suffix == ".py" else text, encoding="utf-8")
+    assert main(["assignment", "check", str(tmp_path / f"dropout{suffix}")]) == 2
+    assert "an endless loop?" in capsys.readouterr().err
+
+
+def test_a_folder_is_its_file_and_a_file_must_be_there(tmp_path, capsys):
+    main(["assignment", "new", "dropout", str(tmp_path)])
+    assert main(["assignment", "check", str(tmp_path)]) == 1
+    assert "dropout: 4 not written, 3 skipped" in capsys.readouterr().out
+    assert main(["assignment", "check", str(tmp_path / "mine.py")]) == 2
+    assert "there is no file" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarms")
 def test_an_endless_loop_costs_one_task(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(practice, "SECONDS", 0.3)
@@ -224,7 +331,7 @@ def test_pytest_runs_one_task(tmp_path):
     (tmp_path / "dropout.py").write_text(MARKED.solution().replace("/ keep_prob", "/ 1.0"), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "-m", "task2_1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "1 failed, 2 skipped, 17 deselected" in done.stdout
+    assert "1 failed, 2 skipped, 19 deselected" in done.stdout
     assert "does not divide the kept units" in done.stdout
 
 

@@ -10,7 +10,8 @@
 # Every layer is a pair. `forward` returns (output, cache); `backward` takes (upstream gradient, cache) and returns the
 # gradients, each in the shape of what it belongs to. Batches are (N, d), examples by units; weights are (d_in, d_out).
 # **Layers only sum over examples; the factor $1/N$ belongs to the loss.** A mask is an array of zeros and ones, and a
-# constant: nothing is differentiated with respect to it.
+# constant: nothing is differentiated with respect to it. What goes in as float32 comes out as float32, gradients too, and
+# nothing that was handed over is edited.
 
 # %%
 import numpy as np
@@ -66,6 +67,7 @@ def linear_forward(x, W, b, *, unit_mask=None, keep_prob=1.0, weight_mask=None):
     """
     # BEGIN SOLUTION
     # MUTANT no-scale: / keep_prob ->
+    # MUTANT scaled-without-mask: x if unit_mask is None -> x / keep_prob if unit_mask is None
     dropped = x if unit_mask is None else x * unit_mask / keep_prob
     # MUTANT mask-ignored: W * weight_mask -> W
     masked = W if weight_mask is None else W * weight_mask
@@ -145,6 +147,7 @@ def relu_forward(z):
     array([[0., 2.]])
     """
     # BEGIN SOLUTION
+    # MUTANT open-at-zero: z > 0 -> z >= 0
     gate = z > 0
     # MUTANT gate-on-the-output: gate -> h >= 0 if (h := np.maximum(z, 0)) is not None else gate
     return np.maximum(z, 0), gate
@@ -524,9 +527,35 @@ def _rejects(subject, seed, sizes):
                 require(verdict, "a right gradient is rejected")
 
 
+@law("without a unit mask", "linear_forward")
+def _without_a_unit_mask(subject, seed, sizes):
+    """In evaluation nothing is scaled, whatever keep_prob is.   Equation (B1)"""
+    rng = np.random.default_rng(seed)
+    N, d_in, d_out, _ = sizes
+    x, W, b = rng.standard_normal((N, d_in)), rng.standard_normal((d_in, d_out)), rng.standard_normal(d_out)
+    result = call(subject, "linear_forward", x.copy(), W.copy(), b.copy(), keep_prob=0.7)
+    require(isinstance(result, (tuple, list)) and len(result) == 2, "two things should come back: y, cache")
+    right = np.einsum("ni,ij->nj", x, W) + b
+    close = np.shape(result[0]) == right.shape and np.allclose(result[0], right, rtol=1e-9, atol=1e-12)
+    require(close, "without a unit mask the output is not x @ W + b: keep_prob belongs to the mask")
+
+
+@law("slope at 0", "relu_backward", needs=("relu_forward", "relu_backward"))
+def _slope_at_zero(subject, seed, sizes):
+    """A unit at exactly 0 passes nothing on.   Equation (B11)"""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((sizes.N, sizes.d_in)) * (rng.random((sizes.N, sizes.d_in)) < 0.6)
+    result = call(subject, "relu_forward", z.copy())
+    require(isinstance(result, (tuple, list)) and len(result) == 2, "two things should come back: h, cache")
+    dz = call(subject, "relu_backward", rng.standard_normal(z.shape), result[1])
+    require(np.shape(dz) == z.shape, f"dz has shape {np.shape(dz)}, where {z.shape} is expected")
+    require(not np.asarray(dz)[z == 0].any(), "where z is exactly 0 the slope is 0, and dz is not")
+
+
 CHECKS = {
     "1.1": (
-        law_check("linear_forward", "values", 4, name="values"),
+        law_check("linear_forward", "values", 3, name="values"),
+        own_check(_without_a_unit_mask, 1),
         law_check("linear_forward", ("purity", "float32 and extremes"), 2, name="details", needs=("values",)),
     ),
     "1.2": (
@@ -547,7 +576,8 @@ CHECKS = {
     ),
     "2.1": (
         law_check("relu_forward", "values", 1, name="values"),
-        law_check("relu_backward", ("gradients", "linearity"), 2, name="gradients"),
+        law_check("relu_backward", ("gradients", "linearity"), 1, name="gradients"),
+        own_check(_slope_at_zero, 1),
         pair_check("relu", (0, 2, 7), 1, name="details", needs=("values", "gradients")),
     ),
     "3.1": (

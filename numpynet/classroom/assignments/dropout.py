@@ -10,7 +10,8 @@
 #
 # Two rules make every piece checkable. **The mask is an argument**: a layer never draws. And **the mask is binary**; the
 # scale $1/q$ is a factor of its own, where $q$ is `keep_prob`, the probability that a unit *stays*. Shapes: a batch of
-# activations `h` is (N, d), examples by units, and so is its mask: every example has its own.
+# activations `h` is (N, d), examples by units, and so is its mask: every example has its own. What goes in as float32 comes
+# out as float32, and nothing that was handed over is edited.
 
 # %%
 import itertools

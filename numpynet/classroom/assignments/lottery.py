@@ -11,7 +11,7 @@
 #
 # A weight mask $M$ is an array of zeros and ones in the shape of $W$. What is alive is said by **the mask**, never by
 # $W\ne0$: a live weight may happen to be 0. Parameters are dicts, `{"W1": ..., "b1": ..., "W2": ..., "b2": ...}`; only
-# the matrices have masks. Biases are never pruned.
+# the matrices have masks. Biases are never pruned. Whatever is made of an array has its dtype.
 
 # %%
 import math
@@ -401,7 +401,8 @@ def find_ticket(theta_0, train, rate, rounds):
 #
 # A small net that learns well is no ticket yet; perhaps every net of this size does. Equation (L5): (a) the same mask on
 # **fresh** weights asks whether the start matters; (b) a **shuffled** mask, each layer's ones in random places, asks whether
-# the places matter. A permutation of the old weights is no fresh draw.
+# the places matter. A permutation of the old weights is no fresh draw, and a mask whose rows keep their numbers of ones is
+# not shuffled.
 
 # %%
 # TASK 5.1 points=3 needs=3.3: Control: fresh weights
