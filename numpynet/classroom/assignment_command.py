@@ -155,6 +155,8 @@ def run_build(solution: str, folder: Path) -> int:
 
 
 def _marked(name: str) -> tuple[Assignment, Marked]:
+    if name.endswith(".py") and Path(name).is_file():
+        read_marked(name)  # a mark that is wrong is told with its own line, not with that of the call that reads it
     assignment = load_assignment(name)
     if not is_marked(assignment):
         known = [n for n in assignment_names() if is_marked(load_assignment(n))]

@@ -21,6 +21,7 @@ One ``#`` or several begin a mark, so files written for nbgrader (``### BEGIN SO
 from __future__ import annotations
 
 import ast
+import difflib
 import io
 import re
 import tokenize
@@ -32,6 +33,14 @@ _TASK = re.compile(r"#+\s*TASK (?P<id>\S+)(?P<options>( \w+=\S+)*): (?P<title>.+
 _HINT = re.compile(r"#+\s*HINT (.+)$")
 _MUTANT = re.compile(r"#+\s*MUTANT (?P<name>[\w-]+): (?P<old>.+?) -> ?(?P<new>.*)$")
 _MEANT = {"TASK": _TASK, "HINT": _HINT, "MUTANT": _MUTANT}  # what begins like one of these must be one
+_WORDS = (
+    "SOLUTION",
+    "TASK",
+    "HINT",
+    "MUTANT",
+    "BEGIN",
+    "END",
+)  # a comment that begins with nearly such a word is a slip
 _CELL = re.compile(r"# %%(?P<markdown> \[markdown\])?")
 
 
@@ -113,6 +122,11 @@ class Marked:
             word = re.match(r"#+\s*(TASK|HINT|MUTANT)\b", self._alone(k))
             if word and k not in self.prose and not _MEANT[word[1]].match(self._alone(k)):
                 raise self._wrong(k, f"this is no {word[1]} mark as it should be: {self._alone(k)}")
+        for k, (comment, _) in self.comments.items():
+            word = re.match(r"#+\s*([A-Z]{4,})\b", comment)
+            meant = difflib.get_close_matches(word[1], _WORDS, n=1, cutoff=0.75) if word and k not in self.prose else []
+            if meant and word[1] != meant[0]:
+                raise self._wrong(k, f"{word[1]} is no mark; is {meant[0]} meant?")
         self.tasks = self._tasks()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -185,6 +199,8 @@ class Marked:
                     points = float(options.get("points", ""))
                 except ValueError:
                     raise self._wrong(k, f"task {found['id']} needs points=, a number") from None
+                if any(task["id"] == found["id"] for task in tasks):
+                    raise self._wrong(k, f"task {found['id']} is announced a second time")
                 needs, functions = (tuple(filter(None, options.get(o, "").split(","))) for o in ("needs", "functions"))
                 task = dict(id=found["id"], title=found["title"].strip(), points=points, needs=needs)
                 tasks.append({**task, "functions": list(functions), "hints": []})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from numpynet.classroom import desk, practice
@@ -15,10 +16,12 @@ from numpynet.classroom.authoring import assignment_from, read_marked
 from numpynet.classroom.grading import Rules, grade
 from numpynet.classroom.practice import NotPassed, check, check_task
 from numpynet.classroom.release import MANIFEST, is_marked, read_manifest, release_files, sha256
+from numpynet.classroom.rungs import own_pair_check
 from numpynet.classroom.self_check import problems, subject_from
 from numpynet.classroom.submissions import Submission, read_submission
 from numpynet.classroom.task import assignment_names, load_assignment
 from numpynet.cli import main
+from numpynet.conformance.contract import Subject
 
 NAMES = [name for name in assignment_names() if is_marked(load_assignment(name))]
 RULES = Rules("a salt")
@@ -436,6 +439,36 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, old, new, words):
         load_assignment(str(path))
 
 
+SECOND = """# TASK 2 points=1 needs=1: Thrice
+def thrice(x):
+    return x + 2 * x
+
+
+# BEGIN TESTS
+@law("three", "thrice")
+def three(subject, seed, sizes):
+    require(call(subject, "thrice", 1) == 3, "thrice 1 is 3")
+
+
+CHECKS = {"2": [own_check(three, 1)], """
+
+
+def test_a_solution_that_was_left_in_does_not_hide_behind_an_earlier_task(tmp_path, capsys):
+    path = tmp_path / "twice.py"
+    source = OWN.replace("# BEGIN TESTS\n@law", f"{SECOND}@law").replace("CHECKS = {", "CHECKS = {**MORE, ")
+    path.write_text(source, encoding="utf-8")
+    assert run_build(str(path), tmp_path / "release") == 1
+    out = capsys.readouterr().out
+    assert "WRONG: thrice has no stub in the skeleton" in out and "WRONG: task 2 of the skeleton is pass" in out
+
+
+def test_a_wrong_mark_is_told_with_its_own_line(tmp_path, capsys):
+    path = tmp_path / "twice.py"
+    path.write_text(OWN.replace("# END SOLUTION", "# END SOLUTON"), encoding="utf-8")
+    assert main(["assignment", "build", str(path), "-o", str(tmp_path / "release")]) == 2
+    assert re.match(r"numpynet: error: twice\.py:\d+: ", capsys.readouterr().err)
+
+
 def test_checks_need_a_task(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("# TASK 1 points=1 functions=f: One", encoding="utf-8")
@@ -454,3 +487,18 @@ def test_the_example_of_the_page_for_teachers_can_be_built(tmp_path):
     (source,) = re.findall(r"^## A whole one\n\n```\n(.*?)^```$", page, re.M | re.S)
     (tmp_path / "twice.py").write_text(source, encoding="utf-8")
     assert run_build(str(tmp_path / "twice.py"), tmp_path / "release") == 0
+
+
+def test_the_layer_of_the_page_for_teachers_can_be_checked():
+    page = Path(__file__).parents[2].joinpath("docs", "write_an_assignment.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```\n(from numpynet\.gradcheck import.*?)^```$", page, re.M | re.S)
+    namespace = {"np": np}
+    exec(source, namespace)
+    made = own_pair_check(namespace["make"], "f_forward", "f_backward", (0, 1, 2, 3, 4, 7), 3, name="gradients")
+    functions = {
+        "f_forward": lambda z, *, slope: (np.where(z > 0, z, z * slope), np.where(z > 0, 1, slope).astype(z.dtype)),
+        "f_backward": lambda dh, factor: dh * factor,
+    }
+    assert made.run(Subject("f.py", functions, trusted=False), 0).status == "pass"
+    functions["f_backward"] = lambda dh, factor: dh * (factor == 1)
+    assert made.run(Subject("f.py", functions, trusted=False), 0).status == "fail"

@@ -146,6 +146,9 @@ def test_nbgrader_and_otter_files_are_read():
         (TASK + NBGRADER.replace("    return", "    # MUTANT a/b: x -> y\n    return"), 4, "no MUTANT mark"),
         ("# TASK 1 points=1 weight=2: One\n", 1, "not weight="),
         ("# HINT Too early.\n", 1, "before the first task"),
+        ("# TASK 1 points=1: One\n# TASK 1 points=1: Two\n", 2, "a second time"),
+        ("# TASK 1 points=1: One\n# HNIT Nearly.\n", 2, "is HINT meant"),
+        (TASK + "def f():\n    return 1  # SOLUTOIN\n", 3, "is SOLUTION meant"),
         ("def f(:\n", 1, "cannot be read"),
     ],
 )
@@ -191,3 +194,12 @@ def test_no_solution_survives_and_every_skeleton_runs(functions, sign):
             namespace[f"f{k}"](1)
     exec(marked.solution(), namespace)
     assert namespace["f0"](0) % 55555550 == 0
+
+
+@pytest.mark.parametrize(
+    "after", ["# BEGIN TESTS\nx = 1\n# END TESTS\n", "\n# TASK 1 points=1: One\n", "x = 1\n# Not text.\n"]
+)
+def test_text_ends_with_a_mark_and_with_code(after):
+    marked = Marked(f"# %% [markdown]\n# # Title\n#\n# Text: MUST and NOTES are words.\n{after}")
+    assert marked.page() == "# Title\n\nText: MUST and NOTES are words.\n"
+    assert len(marked.tasks) == after.count("TASK")
