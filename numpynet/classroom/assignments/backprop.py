@@ -555,7 +555,7 @@ def _slope_at_zero(subject, seed, sizes):
 CHECKS = {
     "1.1": (
         law_check("linear_forward", "values", 3, name="values"),
-        own_check(_without_a_unit_mask, 1),
+        own_check(_without_a_unit_mask, 1, needs=("values",)),
         law_check("linear_forward", ("purity", "float32 and extremes"), 2, name="details", needs=("values",)),
     ),
     "1.2": (
@@ -577,7 +577,7 @@ CHECKS = {
     "2.1": (
         law_check("relu_forward", "values", 1, name="values"),
         law_check("relu_backward", ("gradients", "linearity"), 1, name="gradients"),
-        own_check(_slope_at_zero, 1),
+        own_check(_slope_at_zero, 1, needs=("gradients",)),
         pair_check("relu", (0, 2, 7), 1, name="details", needs=("values", "gradients")),
     ),
     "3.1": (

@@ -461,7 +461,7 @@ def _law_of_evaluation(name, forward, backward, mask, factors):
         arrays = [draw_signed(rng, shape) for shape in ((N, d_in), (d_in, d_out), (d_out,))[: len(factors)]]
         result = call(subject, forward, *(a.copy() for a in arrays), **{mask: None, "keep_prob": q})
         require(isinstance(result, (tuple, list)) and len(result) == 2, "forward should return a pair: output, cache")
-        dy = draw_signed(rng, result[0].shape)
+        dy = draw_signed(rng, np.shape(result[0]))
         found = call(subject, backward, dy.copy(), result[1])
         found = found if len(factors) > 1 else (found,)
         require(isinstance(found, (tuple, list)) and len(found) == len(factors), "backward should return dh, dW, db")
@@ -635,7 +635,7 @@ CHECKS = {
         own_pair_check(
             _standard_pair, "standard_dropout_forward", "standard_dropout_backward", (0, 3, 4), 1, name="gradients"
         ),
-        own_check(_STANDARD_EVALUATION, 1),
+        own_check(_STANDARD_EVALUATION, 1, needs=("values", "gradients")),
         own_pair_check(
             _standard_pair,
             "standard_dropout_forward",
@@ -651,7 +651,7 @@ CHECKS = {
         own_pair_check(
             _dropconnect_pair, "dropconnect_forward", "dropconnect_backward", (0, 3, 4), 2, name="gradients"
         ),
-        own_check(_DROPCONNECT_EVALUATION, 1),
+        own_check(_DROPCONNECT_EVALUATION, 1, needs=("values", "gradients")),
         own_pair_check(
             _dropconnect_pair,
             "dropconnect_forward",
