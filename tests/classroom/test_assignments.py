@@ -450,7 +450,10 @@ def three(subject, seed, sizes):
     require(call(subject, "thrice", 1) == 3, "thrice 1 is 3")
 
 
-CHECKS = {"2": [own_check(three, 1)], """
+MORE = {"2": [own_check(three, 1)]}
+
+
+"""
 
 
 def test_a_solution_that_was_left_in_does_not_hide_behind_an_earlier_task(tmp_path, capsys):
