@@ -71,7 +71,7 @@ def run_check(
 
     Parameters
     ----------
-    file : of the student; None takes the one that ``manifest.json`` in this folder names
+    file : of the student, or its folder; None takes the one that ``manifest.json`` in this folder names
     task : an id, or the name of a function; None checks all
     hints : how many hints of the task to show instead; None shows none
     seed : of the draws
@@ -80,6 +80,11 @@ def run_check(
     Returns
     -------
     The exit code: 1 if a public check did not pass.
+
+    Raises
+    ------
+    ValueError
+        There is no such file.
 
     Examples
     --------

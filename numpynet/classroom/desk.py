@@ -69,6 +69,19 @@ def find_assignment(path: Path | None, name: str | None = None) -> tuple[Assignm
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError in code that does not come back; only where the system has alarms, and in the main thread.
 
+    Parameters
+    ----------
+    seconds : of wall-clock time
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    TimeoutError
+        In the code of the ``with`` block, when the time is over.
+
     Examples
     --------
     >>> with time_limit(0.01):

@@ -39,7 +39,7 @@ def add_parser(commands) -> None:
         epilog="Example: numpynet assignment check dropout.py --task 2.1 --hint",
     )
     check.add_argument(
-        "file", nargs="?", type=Path, metavar="FILE", help=".py or .ipynb (default: the one of this folder)"
+        "file", nargs="?", type=Path, metavar="FILE", help=".py or .ipynb, or its folder (default: this one)"
     )
     check.add_argument("--task", metavar="N", help="one task, such as 2.1, and every check of it; or a function's name")
     check.add_argument(
