@@ -110,6 +110,8 @@ def against_density(
         )
     percent_axis(ax, densities)
     ax.set_ylabel(ylabel)
+    if name == "stop_step":
+        ax.set_ylim(bottom=0)  # no training stops earlier, however wide the band of a few runs
     n = max(len(cell.trials) for cell in cells.values())
     legend = ax.legend(frameon=False, fontsize=9, title=_of_runs(n), loc="center left", bbox_to_anchor=(1.0, 0.5))
     legend.set_alignment("left")

@@ -343,8 +343,7 @@ def _curves(folder: Path, experiment: Experiment, found, densities):
                 continue
             name = TICKET if arm == "ticket" else Arm(arm)
             histories = [
-                training_files.read_curve(training_files.place(folder, trial, level, name) / "curve.csv")
-                for trial in cell.trials
+                training_files.load_history(training_files.place(folder, trial, level, name)) for trial in cell.trials
             ]
             values = np.array([[record.accuracy[split] for record in history] for history in histories]).T  # (S, R)
             curves.setdefault(arm, {})[densities[level]] = ([r.step for r in histories[0]], values)

@@ -222,12 +222,37 @@ def load_training(path: Path, layout: Layout) -> tuple[Parameters, Parameters, l
     for name, parameters in (("theta", theta), ("mask", mask)):
         if digest(parameters.vector) != summary.get(f"{name}_digest"):
             raise StorageError(f"{path}: the {name} is not the one that summary.json speaks of (its SHA-256 differs)")
-    history = read_curve(path / "curve.csv")
-    if "curve_digest" in summary and summary["curve_digest"] != _sha256(
-        (path / "curve.csv").read_text(encoding="ascii")
-    ):
-        raise StorageError(f"{path / 'curve.csv'} is not the one that summary.json speaks of (its SHA-256 differs)")
-    return theta, mask, history
+    return theta, mask, load_history(path)
+
+
+def load_history(path: Path) -> list[Record]:
+    """Return the history of one trial, checked against its summary.
+
+    Parameters
+    ----------
+    path : of ``place``
+
+    Returns
+    -------
+    history : see ``read_curve``
+
+    Raises
+    ------
+    StorageError
+        The curve is missing or damaged, or is not the one that the summary speaks of.
+
+    Examples
+    --------
+    >>> load_history(Path("no such folder"))
+    Traceback (most recent call last):
+    ...
+    numpynet.storage.StorageError: cannot load no such folder/curve.csv: it does not exist
+    """
+    file, summary = path / "curve.csv", read_summary(path) or {}
+    history = read_curve(file)
+    if "curve_digest" in summary and summary["curve_digest"] != _sha256(file.read_text(encoding="ascii")):
+        raise StorageError(f"{file} is not the one that summary.json speaks of (its SHA-256 differs)")
+    return history
 
 
 def save_mask(path: Path, weight_mask: Parameters) -> None:

@@ -222,6 +222,16 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, wo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("change", [lambda b: b[: len(b) // 2], lambda b: b.replace(b",0.", b",1.", 1)])
+def test_a_damaged_curve_is_named_and_not_drawn(made, tmp_path, capsys, change):
+    """Of half a curve NumPy spoke of an inhomogeneous shape; another number in it was drawn."""
+    shutil.copytree(made[0], tmp_path / "run")
+    path = tmp_path / "run/trial_01/level_02/curve.csv"
+    path.write_bytes(change(path.read_bytes()))
+    assert lottery("report", tmp_path / "run") == 2
+    assert "trial_01/level_02/curve.csv" in capsys.readouterr().err.replace("\\", "/")
+
+
 def test_a_folder_of_something_else_is_not_reported(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     assert lottery("report", tmp_path) == 2
