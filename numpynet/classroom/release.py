@@ -229,7 +229,16 @@ def _how_to(assignment: Assignment) -> str:
     ]
     table = "\n".join(["| task | title | points | needs | functions |", "| --- | --- | --- | --- | --- |", *rows])
     first = assignment.tasks[0].id
-    return HOW_TO.format(table=table, file=assignment.file, first=first, mark=mark_of(first), name=assignment.name)
+    check = f"numpynet assignment check {assignment.file}"
+    commands = {
+        check: "all tasks, one line each",
+        f"{check} --task {first}": "one task, every check of it",
+        f"{check} --task {first} --hint": "the first hint; --hint 2 shows two",
+        f"pytest -m {mark_of(first)}": "one task with pytest",
+    }
+    width = max(map(len, commands))
+    lines = "\n".join(f"$ {command:<{width}}  # {words}" for command, words in commands.items())
+    return HOW_TO.format(table=table, file=assignment.file, commands=lines)
 
 
 def mark_of(task: str) -> str:
@@ -258,10 +267,7 @@ HOW_TO = """## Tasks, and how to check them
 Fill in `{file}` (or the notebook of the same name) and try it, as often as you like, without a network:
 
 ```console
-$ numpynet assignment check {file}                   # all tasks, one line each
-$ numpynet assignment check {file} --task {first}        # one task, every check of it
-$ numpynet assignment check {file} --task {first} --hint # the first hint; --hint 2 shows two
-$ pytest -m {mark}                                # the same with pytest
+{commands}
 ```
 
 A task is PASS, FAIL with what was found, WAIT (not written yet) or SKIP (it needs an earlier one). The public checks are

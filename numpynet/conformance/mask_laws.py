@@ -239,6 +239,9 @@ def prune_exact(subject: Subject, seed: int, sizes: Sizes) -> None:
             n = int(mask.sum())
             new = _pruned(subject, W.copy(), mask.copy(), float(rate))
             gone, right = n - int(new.sum()), expected_count(float(rate), n)
+            back = int(((new == 1) & (mask == 0)).sum())
+            revived = f"with weights from {what}, {back} weights that were pruned before are alive again"
+            require(gone == right or not back, revived)
             message = f"with weights from {what}, rate {rate} of {n} alive: {right} should go, but {gone} went"
             require(gone == right, message)
             mask = new

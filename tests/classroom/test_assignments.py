@@ -229,6 +229,12 @@ NEVER_CATCHES = "def check_linear(forward, backward):\n    x, W, D, M = np.ones(
             f"{MC}y = network(np.full(shape, keep_prob))\n    return y, 0 * y",
             "average the outputs, not the masks",
         ),
+        (
+            "lottery",
+            "1.2",
+            "_prune = prune\ndef prune(W, mask, rate):\n    return _prune(W, np.ones_like(mask), rate)",
+            "pruned before are alive again",
+        ),
         ("lottery", "3.1", BEGIN, "an entry for every matrix, and no other"),
         ("lottery", "5.1", REINIT.format("normal(0, 2 / sum(a.shape), a.shape)", "0 * a"), "times 2 / (d_in + d_out)"),
         ("lottery", "5.1", REINIT.format("uniform(-1, 1, a.shape) * np.sqrt(6 / sum(a.shape))", "0 * a"), "not normal"),
