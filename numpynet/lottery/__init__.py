@@ -16,6 +16,6 @@ The experiment made of them:
     imp              train, prune, rewind, level by level, controls beside it
     arms, prune_rules, experiment, presets     what one can choose
     run, outcomes                              a run that can be killed and resumed
-    run_folder, training_files, run_results    its files
+    run_folder, training_files, curves, run_results    its files
     analysis                                   paired differences and intervals
 """

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpynet.checkpoints import load_checkpoint, save_checkpoint
-from numpynet.lottery import run_folder, training_files
+from numpynet.lottery import curves, run_folder, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import Examples, Experiment, load_examples
 from numpynet.lottery.imp import Level, Trained, Training, iterative_pruning
@@ -202,7 +202,7 @@ class _Saving:
         self.on_step(self.group.experiment.steps - begun.step)
         theta = Parameters(np.stack([t.vector for t in thetas]), self.net.layout)
         point = self._point() if training.keep_at is not None else None
-        return Trained(theta, begun.weight_mask, training_files.stacked_history(histories), point)
+        return Trained(theta, begun.weight_mask, curves.stacked_history(histories), point)
 
     def _point(self) -> RewindPoint:
         """The point to rewind to, of all trials of the group."""

@@ -6,25 +6,21 @@ weight; a curve is a table that any program reads; the summary is written last a
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from numpynet.lottery.curves import curve_text, read_curve
 from numpynet.lottery.experiment import identity
 from numpynet.lottery.imp import TICKET, Arm, Trained
-from numpynet.lottery.plain_files import csv_text, json_text, read_json
+from numpynet.lottery.plain_files import json_text, read_json
 from numpynet.lottery.rewinding import RewindPoint
 from numpynet.parameters import Layout, Parameters
 from numpynet.storage import StorageError, digest, load_arrays, save_arrays, write_text
 from numpynet.training import Record
-
-CURVE = ("step", "epoch", "lr", "batch_loss")
-WATCHED = tuple(f"{split}_{what}" for split in ("validation", "test") for what in ("loss", "accuracy"))
 
 
 def place(folder: Path, trial: int, level: int, arm: Arm) -> Path:
@@ -152,7 +148,7 @@ def save_training(path: Path, summary: Mapping[str, Any], trained: Trained, repl
     save_mask(path / "mask.npz", trained.weight_mask.replicate(replicate))
     step = {"step": trained.history[-1].step}
     save_arrays(path / "final.npz", {"theta": trained.theta.vector[replicate]}, kind="lottery weights", metadata=step)
-    curve = _curve(trained.history, replicate)
+    curve = curve_text(trained.history, replicate)
     write_text(path / "curve.csv", curve)
     sealed = {**summary, "curve_digest": _sha256(curve)}
     write_text(path / "summary.json", json_text({**sealed, "digest": identity(sealed)}))
@@ -333,84 +329,3 @@ def _parameters(vector: np.ndarray, layout: Layout, path: Path) -> Parameters:
             f"{path} is of another network: it has {vector.size} parameters, and {layout.size} are needed"
         )
     return Parameters(vector, layout)
-
-
-def _curve(history: Sequence[Record], replicate: int) -> str:
-    rows = []
-    for record in history:
-        batch_loss = None if record.batch_loss is None else record.batch_loss[replicate]
-        numbers = [of[split][replicate] for split in ("validation", "test") for of in (record.loss, record.accuracy)]
-        rows.append([record.step, record.epoch, record.lr, batch_loss, *numbers])
-    return csv_text((*CURVE, *WATCHED), rows)
-
-
-def read_curve(path: Path) -> list[Record]:
-    """Return the history of one trial; every number is the one that was written, to the last bit.
-
-    Parameters
-    ----------
-    path : of ``curve.csv``
-
-    Returns
-    -------
-    a record for each line, with numbers in the place of lists
-
-    Raises
-    ------
-    StorageError
-        The file is missing or damaged.
-
-    Examples
-    --------
-    >>> read_curve(Path("no such file"))
-    Traceback (most recent call last):
-    ...
-    numpynet.storage.StorageError: cannot load no such file: it does not exist
-    """
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="ascii"))))
-        history = []
-        for row in rows:
-            number = {name: float(text) if text else None for name, text in row.items()}
-            loss, accuracy = (
-                {split: number[f"{split}_{what}"] for split in ("validation", "test")} for what in ("loss", "accuracy")
-            )
-            history.append(
-                Record(int(row["step"]), number["epoch"], number["lr"], number["batch_loss"], loss, accuracy)
-            )
-    except FileNotFoundError:
-        raise StorageError(f"cannot load {path}: it does not exist") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"cannot load {path}: it is no curve of numpynet ({error})") from error
-    if not history:
-        raise StorageError(f"cannot load {path}: it is empty")
-    return history
-
-
-def stacked_history(histories: Sequence[Sequence[Record]]) -> list[Record]:
-    """Put the histories of several trials side by side, as a stack of replicates records them.
-
-    Parameters
-    ----------
-    histories : one for each of R trials, equally long
-
-    Returns
-    -------
-    a history, with lists of R numbers
-
-    Examples
-    --------
-    >>> one = [Record(0, 0.0, None, None, {"test": 2.0}, {"test": 0.1})]
-    >>> stacked_history([one, one])[0].loss
-    {'test': [2.0, 2.0]}
-    """
-    stacked = []
-    for records in zip(*histories, strict=True):
-        first = records[0]
-        batch_loss = None if first.batch_loss is None else [r.batch_loss for r in records]
-        loss, accuracy = (
-            {name: [getattr(r, of)[name] for r in records] for name in getattr(first, of)}
-            for of in ("loss", "accuracy")
-        )
-        stacked.append(first._replace(batch_loss=batch_loss, loss=loss, accuracy=accuracy))
-    return stacked

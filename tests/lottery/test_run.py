@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from numpynet import checkpoints, storage
 from numpynet.data import Split
-from numpynet.lottery import outcomes, run, run_folder, run_results, training_files
+from numpynet.lottery import curves, outcomes, run, run_folder, run_results, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import load_examples
 from numpynet.lottery.imp import TICKET, Arm, Monitored, Trained, Training, iterative_pruning
@@ -559,7 +559,7 @@ def test_late_rewinding_keeps_the_point_of_the_dense_training(late):
         assert point.step == point.optimizer_step == 4
         assert np.array_equal(point.theta.vector, state.theta.vector)
         assert all(np.array_equal(slot, state.optimizer.slots[name]) for name, slot in point.slots.items())
-        first = training_files.read_curve(training_files.place(folder, trial, 1, TICKET) / "curve.csv")[0]
+        first = curves.read_curve(training_files.place(folder, trial, 1, TICKET) / "curve.csv")[0]
         assert first.step == 4
 
 
