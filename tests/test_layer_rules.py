@@ -145,7 +145,9 @@ def test_a_rule_uses_its_settings(rule, expected):
 
 @pytest.mark.equation("D6", "D18")
 @pytest.mark.parametrize(
-    ("rule", "q"), [(unit_dropout(0.8), 0.8), (dropconnect(0.7), 0.7), (alpha_dropout(0.9), 0.9)], ids=str
+    ("rule", "q"),
+    [(unit_dropout(0.8), 0.8), (dropconnect(0.7), 0.7), (alpha_dropout(0.9), 0.9)],
+    ids=lambda value: getattr(value, "name", ""),  # not str: it holds addresses, which differ between workers
 )
 def test_a_rule_draws_with_its_keep_prob(rule, q):
     noise = rule.sample(np.random.default_rng(9), (400,), 30, 20, dtype=np.float32)
