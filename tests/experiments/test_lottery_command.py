@@ -8,6 +8,7 @@ import shlex
 import shutil
 from argparse import Namespace
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -289,6 +290,24 @@ def test_findings_are_held_against_the_literature(made):
     assert {claim.key for claim in results["claims"]} == {"dense 2", "reinit 2"}  # nearest to 51 % and below
     assert all(len(finding.values) == 3 for finding in results["findings"])
     assert results["command"].startswith("numpynet lottery run ")
+
+
+def test_what_a_training_does_once_is_no_part_of_a_step(monkeypatch):
+    """A clock that only moves when it is read, and leaps while the data are looked through: a step still takes one tick."""
+    now = [0.0]
+
+    def read():
+        now[0] += 1.0
+        return now[0]
+
+    def look_through(*_):
+        now[0] += 1000.0
+
+    monkeypatch.setattr(lottery_clock, "time", SimpleNamespace(perf_counter=read))
+    monkeypatch.setattr("numpynet.training.check_data", look_through)
+    experiment = Experiment(data="digits", sizes=(64, 10), validation=200, steps=90, rounds=1, replicates=2)
+    measured = lottery_clock.measure(experiment, EXAMPLES, seconds=5000.0)
+    assert measured.step == measured.fastest == 1.0
 
 
 def test_the_expected_time_is_the_sum_of_its_parts():
