@@ -19,9 +19,9 @@ import numpy as np
 from numpynet.fields import keep_float
 from numpynet.parameters import Parameters
 
-# A long vector is updated piece by piece: all that a piece needs (theta, the gradient, two slots, scratch) then stays in
-# the cache of the core from one operation to the next. The operations are elementwise, so the bits are the same.
-BLOCK = 65536
+# A long vector is updated piece by piece: all that a piece needs (theta, the gradient, two slots, scratch: 10 MB in
+# float32) then stays in the cache from one operation to the next. The operations are elementwise, so the bits are the same.
+BLOCK = 2**19
 
 
 @dataclass
@@ -189,9 +189,13 @@ class RMSProp(_Elementwise):
 class Adam(_Elementwise):
     """Adam (Kingma and Ba 2015, Algorithm 1).   Equation (O5)
 
-        m <- beta1 m + (1 - beta1) g            mean of the gradients
-        s <- beta2 s + (1 - beta2) g^2          mean of their squares
-        theta <- theta - lr * (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon)
+        m <- beta1 m + g,      n1 <- beta1 n1 + 1      m / n1: weighted mean of the gradients so far
+        s <- beta2 s + g^2,    n2 <- beta2 n2 + 1      s / n2: weighted mean of their squares
+        theta <- theta - lr * (m / n1) / (sqrt(s / n2) + epsilon)
+
+    The memory holds weighted sums, as that of momentum does, and a mean is a sum over the sum of its weights, n1 and n2:
+    that is all the paper's "bias correction" does. Its m_t is (1 - beta1) m here, and its 1 - beta1^t is (1 - beta1) n1.
+    So each has two operations less to do on a whole vector.
 
     Examples
     --------
@@ -204,25 +208,24 @@ class Adam(_Elementwise):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    slots: ClassVar[tuple[str, ...]] = ("m", "s")
+    slots: ClassVar[tuple[str, ...]] = ("m_sum", "s_sum")
 
     def __post_init__(self) -> None:
         _share(self, "beta1", "beta2")
         _epsilon(self)
 
     def _update(self, theta, g, m, s, scratch, lr, t):
+        n1 = (1 - self.beta1**t) / (1 - self.beta1)  # 1 + beta1 + ... + beta1^(t - 1)
+        root_n2 = math.sqrt((1 - self.beta2**t) / (1 - self.beta2))
         m *= self.beta1
-        np.multiply(g, 1 - self.beta1, out=scratch)
-        m += scratch
+        m += g
         s *= self.beta2
         np.multiply(g, g, out=scratch)
-        scratch *= 1 - self.beta2
         s += scratch
-        np.divide(s, 1 - self.beta2**t, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        scratch += self.epsilon
+        np.sqrt(s, out=scratch)
+        scratch += self.epsilon * root_n2  # root_n2 (sqrt(s / n2) + epsilon)
         np.divide(m, scratch, out=scratch)
-        scratch *= lr / (1 - self.beta1**t)
+        scratch *= lr * root_n2 / n1
         theta -= scratch
 
 
@@ -275,10 +278,6 @@ def update(
     lr : learning rate of this step
     decay : see ``Decay``
     weight_mask : binary, of the form of theta (1 at biases), or None
-
-    Returns
-    -------
-    x
 
     Raises
     ------

@@ -88,7 +88,7 @@ class Layout:
         return sum(math.prod(self.shapes[name]) for name in self.weight_names)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Layout) and list(self.shapes.items()) == list(other.shapes.items())
+        return self is other or (isinstance(other, Layout) and list(self.shapes.items()) == list(other.shapes.items()))
 
     def __hash__(self) -> int:
         return hash(tuple(self.shapes.items()))

@@ -132,7 +132,7 @@ def test_what_the_watcher_puts_into_pruned_weights_is_taken_out_again():
     for _ in train(soiled, split):
         if soiled.step < 9:
             soiled.theta.vector[mask.vector == 0] = 5.0
-            soiled.optimizer.slots["m"][mask.vector == 0] = 5.0
+            soiled.optimizer.slots["m_sum"][mask.vector == 0] = 5.0
     assert np.array_equal(clean.theta.vector, soiled.theta.vector)
 
 

@@ -202,6 +202,22 @@ shares = st.sampled_from([0.0, 0.3, 0.6, 0.9])
 slopes = st.sampled_from([-40.0, -0.7, 0.003, 1.3])
 
 
+@pytest.mark.equation("O5")
+@given(seed=seeds, beta1=shares, beta2=shares)
+def test_adam_remembers_the_sums_behind_its_means(seed, beta1, beta2):
+    optimizer, rng = Adam(beta1, beta2), np.random.default_rng(seed)
+    gradients = rng.normal(size=(12, 7))
+    theta, memory = rng.normal(size=7), {}
+    state = optimizer.init(theta)
+    for t, g in enumerate(gradients, start=1):
+        _, memory = plain_adam(optimizer, theta, g, memory, 0.1, t)
+        optimizer.step(theta, g, state, 0.1)
+    assert_close((1 - beta1) * state.slots["m_sum"], memory["m"])
+    assert_close((1 - beta2) * state.slots["s_sum"], memory["s"])
+    n1 = sum(beta1**i for i in range(12))  # m_hat is a mean: the weights of the gradients in it add up to 1
+    assert_close(state.slots["m_sum"] / n1, memory["m"] / (1 - beta1**12))
+
+
 @pytest.mark.equation("O1")
 @given(st.floats(0.1, 3), st.floats(0.01, 0.5), numbers_of_steps)
 def test_sgd_on_a_parabola_falls_geometrically(a, lr, n):
@@ -441,7 +457,8 @@ def test_momentum_left_behind_moves_a_pruned_weight(mu, v_0, n):
 @given(st.floats(-2, 2), st.floats(0.01, 4), st.integers(1, 50), numbers_of_steps)
 def test_what_adam_remembers_moves_a_pruned_weight(m_0, s_0, t_0, n):
     lr, theta, adam = 0.1, np.zeros(1), Adam(0.9, 0.99, 1e-4)
-    state = OptimizerState(t_0, {"m": np.array([m_0]), "s": np.array([s_0])}, np.empty(1))
+    sums = {"m_sum": np.array([m_0]) / (1 - adam.beta1), "s_sum": np.array([s_0]) / (1 - adam.beta2)}
+    state = OptimizerState(t_0, sums, np.empty(1))
     for _ in range(n):
         adam.step(theta, np.zeros(1), state, lr)
     leak = 0.0

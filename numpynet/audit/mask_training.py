@@ -82,7 +82,7 @@ def _leaks(rng: np.random.Generator) -> list[Check]:
     return [
         compare("M9", "a pruned weight under old momentum", "-lr mu v_0 (1 - mu^n) / (1 - mu)",
                 moved(Momentum(mu), v=v_0), -lr * mu * v_0 * (1 - mu**n) / (1 - mu)),
-        compare("M9", "a pruned weight under an old Adam state", "closed form", moved(adam, m=m_0, s=s_0), adam_leak),
+        compare("M9", "a pruned weight under an old Adam state", "closed form", moved(adam, m_sum=m_0 / (1 - adam.beta1), s_sum=s_0 / (1 - adam.beta2)), adam_leak),
         compare("M9", "a weight that is not set to 0", "W_0 (1 - lr lambda)^n",
                 theta["W1"], start["W1"] * (1 - lr * decay) ** n),
         identical("M16", "pruned weights revived in 60 steps, five optimizers", "none", revived, [0] * len(revived)),

@@ -35,6 +35,8 @@ def check_keep_prob(keep_prob: float | np.ndarray, name: str = "keep_prob") -> f
     >>> check_keep_prob(0.8)
     0.8
     """
+    if type(keep_prob) is float and 0.0 < keep_prob <= 1.0:  # as at every step of a training
+        return keep_prob
     if isinstance(keep_prob, np.ndarray) and keep_prob.ndim:
         valid = keep_prob.dtype.kind in "fc" and bool(((keep_prob.real > 0) & (keep_prob.real <= 1)).all())
     elif isinstance(keep_prob, (int, float, np.floating, np.integer)) and not isinstance(keep_prob, bool):
@@ -363,7 +365,9 @@ def check_precision(**arrays: np.ndarray | float | None) -> None:
     (first_name, first), *rest = arrays.items()
     precision = check_floating(first, first_name).dtype.char.lower()  # "f" for float32 and complex64, "d" for doubles
     for name, array in rest:
-        if array is None or (isinstance(array, (int, float)) and not isinstance(array, np.generic)):
+        if array is None or (type(array) is np.ndarray and array.dtype == first.dtype):  # as they nearly always are
+            continue
+        if isinstance(array, (int, float)) and not isinstance(array, np.generic):
             continue
         if isinstance(array, np.ndarray) and array.dtype == bool:
             continue

@@ -80,7 +80,8 @@ def linear_forward(
     x_kept = x if unit_mask is None else _divided(x * unit_mask, keep_prob)  # (..., N, d_in)
     W_kept = W if weight_mask is None else W * weight_mask  # (..., d_in, d_out)
     y = x_kept @ W_kept  # (..., N, d_in) @ (..., d_in, d_out)
-    y = np.add(y, b[..., None, :], out=y if _keeps_form(y, b[..., None, :]) else None)  # (..., N, d_out)
+    b_row = b[..., None, :]  # (..., 1, d_out)
+    y = np.add(y, b_row, out=y if _keeps_form(y, b_row) else None)  # (..., N, d_out)
     return y, LinearCache(x, W, x_kept, W_kept, unit_mask, keep_prob, weight_mask)
 
 
@@ -130,10 +131,7 @@ def linear_backward(
     dW = np.matmul(cache.x_kept.mT, dy, out=dW_out)  # (..., d_in, N) @ (..., N, d_out)
     if cache.weight_mask is not None:
         dW = np.multiply(dW, cache.weight_mask, out=dW_out)  # (..., d_in, d_out)
-    db = dy.sum(axis=-2)  # (..., d_out)
-    if db_out is not None:
-        db_out[...] = db
-        db = db_out
+    db = dy.sum(axis=-2, out=db_out)  # (..., d_out)
     if not need_dx:
         return None, dW, db
     dx = dy @ cache.W_kept.mT  # (..., N, d_out) @ (..., d_out, d_in)
@@ -198,12 +196,7 @@ def mask_gradients(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.n
 
 def _keeps_form(own: np.ndarray, other: np.ndarray) -> bool:
     """Whether own * other or own + other has the shape and dtype of own, an array of ours that may then be written over."""
-    shape = own.shape[own.ndim - other.ndim :]
-    return (
-        own.dtype == other.dtype
-        and other.ndim <= own.ndim
-        and all(n in (1, m) for n, m in zip(other.shape, shape, strict=True))
-    )
+    return own.dtype == other.dtype and np.broadcast(own, other).shape == own.shape
 
 
 def _divided(own: np.ndarray, keep_prob: float | np.ndarray) -> np.ndarray:

@@ -120,7 +120,7 @@ def test_whoever_watches_may_change_the_mask_and_the_parameters():
 
 
 def _dead_memory(state):
-    state.optimizer.slots["m"][...] = state.weight_mask.vector
+    state.optimizer.slots["m_sum"][...] = state.weight_mask.vector
 
 
 @pytest.mark.parametrize(
