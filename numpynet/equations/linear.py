@@ -128,7 +128,7 @@ def linear_backward(
             f"(..., {cache.x_kept.shape[-2]}, {cache.W_kept.shape[-1]})"
         )
     dW_out, db_out = (None, None) if out is None else out
-    dW = np.matmul(cache.x_kept.mT, dy, out=dW_out)  # (..., d_in, N) @ (..., N, d_out)
+    dW = _over_examples(cache.x_kept, dy, out=dW_out)  # (..., d_in, d_out)
     if cache.weight_mask is not None:
         dW = np.multiply(dW, cache.weight_mask, out=dW_out)  # (..., d_in, d_out)
     db = dy.sum(axis=-2, out=db_out)  # (..., d_out)
@@ -162,7 +162,7 @@ def dense_gradient(dy: np.ndarray, cache: LinearCache) -> np.ndarray:
     >>> dense_gradient(np.array([[3.0]]), cache).tolist()
     [[3.0], [6.0]]
     """
-    return cache.x_kept.mT @ dy  # (..., d_in, N) @ (..., N, d_out)
+    return _over_examples(cache.x_kept, dy)  # (..., d_in, d_out)
 
 
 def mask_gradients(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.ndarray]:
@@ -192,6 +192,13 @@ def mask_gradients(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.n
     dx_kept = dy @ cache.W_kept.mT  # (..., N, d_in)
     scale = 1.0 if cache.unit_mask is None else cache.keep_prob
     return d_weight_mask, dx_kept * cache.x / scale
+
+
+def _over_examples(x: np.ndarray, dy: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+    """x^T dy, the sum over n of the outer products of x_n and dy_n: a gradient with respect to weights."""
+    if dy.shape[-2] == 1:  # there is nothing to sum, and NumPy makes one outer product faster by broadcasting
+        return np.multiply(x.mT, dy, out=out)  # (..., d_in, 1) * (..., 1, d_out)
+    return np.matmul(x.mT, dy, out=out)  # (..., d_in, N) @ (..., N, d_out)
 
 
 def _keeps_form(own: np.ndarray, other: np.ndarray) -> bool:

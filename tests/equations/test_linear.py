@@ -267,6 +267,25 @@ def test_leading_axes_are_kept_even_where_the_weights_have_none(draw: Draw) -> N
     assert db.shape == (4, draw.d_out)
 
 
+@pytest.mark.equation("B5", "B6", "B22")
+@given(draw=draws())
+def test_the_gradient_of_a_batch_is_the_sum_of_those_of_its_examples(draw: Draw) -> None:
+    a = masked(draw)
+    y, cache = linear_forward(**a)
+    dy = random_like(y, draw.seed)
+    dx, dW, db = linear_backward(dy, cache)
+    each = a | {"x": a["x"][:, None], "unit_mask": a["unit_mask"][:, None]}  # a stack of batches of one
+    y_each, cache_each = linear_forward(**each)
+    assert_close(y_each[:, 0], y)
+    out = np.full((draw.N, draw.d_in, draw.d_out), np.nan), np.full((draw.N, draw.d_out), np.nan)
+    dx_each, dW_each, db_each = linear_backward(dy[:, None], cache_each, out=out)
+    assert dW_each is out[0] and db_each is out[1]
+    assert_close(dx_each[:, 0], dx)
+    assert_close(dW_each.sum(axis=0), dW)
+    assert_close(db_each.sum(axis=0), db)
+    assert_close(dense_gradient(dy[:, None], cache_each).sum(axis=0), dense_gradient(dy, cache))
+
+
 @given(draw=draws())
 def test_out_receives_the_same_bits_and_need_dx_leaves_only_dx_out(draw: Draw) -> None:
     a = masked(draw)
