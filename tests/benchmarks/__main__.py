@@ -9,7 +9,15 @@ from pathlib import Path
 
 from numpynet import threads
 from numpynet.report import text_table
-from tests.benchmarks import CHOSEN, bench_batches, bench_masks, bench_process, bench_replicates, bench_step
+from tests.benchmarks import (
+    CHOSEN,
+    bench_batches,
+    bench_masks,
+    bench_process,
+    bench_profile,
+    bench_replicates,
+    bench_step,
+)
 from tests.benchmarks.results import HEADER, SECTIONS, Result, environment, line, write
 
 PARTS: dict[str, Callable[[int], list[Result]]] = {
@@ -18,6 +26,7 @@ PARTS: dict[str, Callable[[int], list[Result]]] = {
     "replicates": bench_replicates.measure,
     "masks": bench_masks.measure,
     "process": bench_process.measure,
+    "profile": bench_profile.measure,
 }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from numpynet.data.dataset import Split
+from numpynet.equations.activations import Activation, relu
+from numpynet.equations.losses import Loss, softmax_cross_entropy
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Optimizer
 from numpynet.parameters import Parameters
@@ -58,11 +60,15 @@ def ours(
     split: Split | None = None,
     seed: int | Sequence[int] = 0,
     compacted: bool = False,
+    loss: Loss = softmax_cross_entropy,
+    activation: Activation = relu,
 ) -> Callable[[], object]:
     """Return a function that trains on for so many steps, loop and batches and all."""
     split = random_split(sizes) if split is None else split
-    net = MLP(tuple(sizes), keep_prob=keep_prob)
-    plan = TrainingPlan(steps=10**9, batch_size=batch, optimizer=optimizer, schedule=0.001, evaluate_every=steps)
+    net = MLP(tuple(sizes), activation=activation, keep_prob=keep_prob)
+    plan = TrainingPlan(
+        steps=10**9, batch_size=batch, optimizer=optimizer, schedule=0.001, evaluate_every=steps, loss=loss
+    )
     mask = None if density is None else (narrow_mask if compacted else random_mask)(net, density)
     run = (train_compacted if compacted else train)(begin(net, plan, split, weight_mask=mask, seed=seed), split)
     next(run)  # the record before the first step

@@ -28,6 +28,12 @@ SECTIONS = {
     "g": "Peak memory",
     "h": "Growth: the exponent k of time ~ n^k",
     "i": "Two threads in the matrix products",
+    "j": "Where the time of a step goes: 784-300-100-10, batch 60, Adam",
+    "k": "Where the time of a step goes: the same at 3.6 % density",
+    "l": "Where the time of a step goes: 784-500-10 with dropout, batch 64, SGD",
+    "m": "Where the time of a step goes: MNIST-1D 40-100-100-10, batch 100, Adam, one run",
+    "n": "Where the time of a step goes: the same, 16 stacked",
+    "o": "Tried and left out",
 }
 
 
@@ -121,7 +127,8 @@ def line(result: Result) -> tuple[str, ...]:
     """Return a result as a row of a table."""
     if result.value is None:
         return result.what, "-", "", "", _limit(result), result.note
-    spread = "" if result.low is None else f"{result.low:.2f} to {result.high:.2f}"
+    digits = 0 if result.unit == "us" else 2
+    spread = "" if result.low is None else f"{result.low:.{digits}f} to {result.high:.{digits}f}"
     minima = "" if result.minima is None else f"{result.minima:.3f}"
     value = f"{result.value:.3f}" if result.unit in ("ratio", "exponent") else f"{result.value:.3g} {result.unit}"
     notes = "; ".join(text for text in (result.verdict, result.note) if text)

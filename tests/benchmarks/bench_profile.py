@@ -1,0 +1,198 @@
+"""Where the time of a training step goes: its parts, timed inside a training, beside what NumPy cannot do without.
+
+That is the matrix products, and the operations on whole vectors that the optimizer consists of; both are also timed alone,
+with nothing between them, which is the least that a step in NumPy could take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+
+from numpynet import training
+from numpynet.data import load_mnist1d
+from numpynet.data.dataset import Split
+from numpynet.equations.activations import Activation, ReluCache, relu
+from numpynet.equations.losses import softmax_cross_entropy
+from numpynet.network import MLP
+from numpynet.optimizers import SGD, Adam, Optimizer
+from numpynet.survivors import Survivors
+from tests.benchmarks.bench_step import DOCUMENT, DOCUMENT_BATCH, DOCUMENT_KEEP_PROB, LENET, LENET_BATCH, ours
+from tests.benchmarks.results import Result, ratio
+from tests.benchmarks.timing import in_turns
+
+STEPS = 100  # of one measurement
+
+
+class Case(NamedTuple):
+    """A training that is taken apart."""
+
+    section: str
+    sizes: tuple[int, ...]
+    batch: int
+    optimizer: Optimizer
+    density: float | None = None
+    keep_prob: float = 1.0
+    replicates: int | None = None
+    split: Split | None = None
+
+
+class Parts:
+    """Collects how long the parts of every step took, by wrapping the functions that a step calls."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    def timed(self, part: str, function: Callable) -> Callable:
+        """Return the function, with its times added to this part."""
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments, **named)
+            self.seconds[part].append(time.perf_counter() - start)
+            return result
+
+        return wrapped
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Time what the training loop calls, for as long as the block lasts."""
+        with contextlib.ExitStack() as stack:
+            for owner, name, part in (
+                (training, "_step", "whole step"),
+                (training, "draw_step", "batch and unit masks"),
+                (MLP, "forward", "forward"),
+                (MLP, "backward", "backward"),
+                (training, "update", "optimizer"),
+                (Survivors, "update", "optimizer"),
+            ):
+                stack.enter_context(mock.patch.object(owner, name, self.timed(part, getattr(owner, name))))
+            yield
+
+
+def alone(case: Case) -> dict[str, Callable[[], object]]:
+    """Return functions that do nothing but the products of the two passes, and the operations of the optimizer."""
+    rng, lead = np.random.default_rng(0), () if case.replicates is None else (case.replicates,)
+    h = [rng.random((*lead, case.batch, d), dtype=np.float32) for d in case.sizes]
+    W = [rng.random((*lead, a, b), dtype=np.float32) for a, b in zip(case.sizes, case.sizes[1:])]
+    out, dh, dW = ([np.empty_like(a) for a in arrays] for arrays in (h, h, W))
+    n = sum(w.size for w in W) + sum(b.shape[-1] * max(1, case.replicates or 1) for b in h[1:])
+    n = n if case.density is None or case.density > 0.5 else int(n * case.density)
+    theta, g = (rng.random(n, dtype=np.float32) for _ in range(2))
+    state = case.optimizer.init(theta)
+
+    def forward() -> None:
+        for layer, w in enumerate(W):
+            np.matmul(h[layer], w, out=out[layer + 1])
+
+    def backward() -> None:
+        for layer in range(len(W) - 1, -1, -1):
+            np.matmul(h[layer].mT, h[layer + 1], out=dW[layer])
+            if layer:
+                np.matmul(h[layer + 1], W[layer].mT, out=dh[layer])
+
+    return {
+        "forward": forward,
+        "backward": backward,
+        "optimizer": lambda: case.optimizer.step(theta, g, state, 1e-9),
+    }
+
+
+def parts_of(case: Case, rounds: int) -> list[Result]:
+    """Return the parts of a step: microseconds, share of the step, and what the same takes alone."""
+    parts = Parts()
+    loss = softmax_cross_entropy._replace(
+        forward=parts.timed("loss", softmax_cross_entropy.forward),
+        backward=parts.timed("its gradient", softmax_cross_entropy.backward),
+    )
+    run = ours(
+        case.sizes,
+        case.batch,
+        optimizer=case.optimizer,
+        density=case.density,
+        keep_prob=case.keep_prob,
+        steps=STEPS,
+        split=case.split,
+        seed=0 if case.replicates is None else range(case.replicates),
+        loss=loss,
+    )
+    run()
+    parts.seconds.clear()
+    with parts.inside():
+        for _ in range(max(1, rounds // 10)):
+            run()
+    least = in_turns(alone(case), rounds=rounds, calls=10)
+    whole = float(np.median(parts.seconds.pop("whole step")))
+    results, bound = [], sum(least.median(part) for part in least.seconds)
+    medians = {part: float(np.median(seconds)) for part, seconds in parts.seconds.items()}
+    medians["all else"] = whole - sum(medians.values())
+    for part, median in medians.items():
+        note = f"{100 * median / whole:.0f} % of the step"
+        if part in least.seconds:
+            what = "its operations" if part == "optimizer" else "its products"
+            note += f"; {what} alone {1e6 * least.median(part):.0f} us"
+        low, high = np.quantile(parts.seconds[part], (0.25, 0.75)) if part in parts.seconds else (None, None)
+        results.append(
+            Result(case.section, part, 1e6 * median, "us", low and 1e6 * low, high and 1e6 * high, note=note)
+        )
+    note = f"products and optimizer alone are {100 * bound / whole:.0f} % of it"
+    return [*results, Result(case.section, "whole step", 1e6 * whole, "us", note=note)]
+
+
+def cases() -> Sequence[Case]:
+    """Return the trainings that are taken apart."""
+    mnist1d = load_mnist1d().train
+    return (
+        Case("j", LENET, LENET_BATCH, Adam()),
+        Case("k", LENET, LENET_BATCH, Adam(), density=0.036),
+        Case("l", DOCUMENT, DOCUMENT_BATCH, SGD(), keep_prob=DOCUMENT_KEEP_PROB),
+        Case("m", (40, 100, 100, 10), 100, Adam(), split=mnist1d),
+        Case("n", (40, 100, 100, 10), 100, Adam(), split=mnist1d, replicates=16),
+    )
+
+
+def in_place() -> Activation:
+    """Return a ReLU that writes over what it is given: no array is made, and the result is the same."""
+
+    def forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
+        z_positive = z > 0
+        return np.multiply(z, z_positive, out=z), ReluCache(z_positive)
+
+    def backward(dh: np.ndarray, cache: ReluCache) -> np.ndarray:
+        return np.multiply(dh, cache.z_positive, out=dh)
+
+    return relu._replace(forward=forward, backward=backward)
+
+
+def tried(rounds: int) -> list[Result]:
+    """Return what would be gained if activations were written over the arrays that they come from."""
+    results = []
+    for case in cases():
+        if case.section in ("j", "l", "n"):
+            settings = {
+                "optimizer": case.optimizer,
+                "keep_prob": case.keep_prob,
+                "split": case.split,
+                "seed": 0 if case.replicates is None else range(case.replicates),
+            }
+            times = in_turns(
+                {
+                    "as it is": ours(case.sizes, case.batch, **settings),
+                    "in place": ours(case.sizes, case.batch, **settings, activation=in_place()),
+                },
+                rounds=rounds,
+            )
+            name = "-".join(map(str, case.sizes)) + (f", {case.replicates} stacked" if case.replicates else "")
+            results.append(ratio("o", times, "in place", "as it is", what=f"{name}: ReLU in place / as it is"))
+    return results
+
+
+def measure(rounds: int) -> list[Result]:
+    """Return the parts of a step of several nets, and what was tried and left out."""
+    return [*(result for case in cases() for result in parts_of(case, rounds)), *tried(rounds)]
