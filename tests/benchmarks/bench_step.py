@@ -19,6 +19,10 @@ from tests.benchmarks.results import Result, ratio
 from tests.benchmarks.timing import in_turns
 
 LENET, LENET_BATCH = (784, 300, 100, 10), 60
+SMALL = {  # name -> sizes, batch
+    "MNIST-1D 40-100-100-10, batch 100": ((40, 100, 100, 10), 100),
+    "digits 64-64-32-10, batch 64": ((64, 64, 32, 10), 64),
+}
 DOCUMENT, DOCUMENT_BATCH, DOCUMENT_KEEP_PROB = (784, 500, 10), 64, 0.5
 N_TRAIN = 6000
 
@@ -166,8 +170,30 @@ def in_sklearn(sizes: Sequence[int], batch: int, *, steps: int = 10) -> Callable
     return lambda: net.partial_fit(split.x, split.y, classes=classes)
 
 
+def small(rounds: int) -> list[Result]:
+    """Return how long a step of the small nets takes beside PyTorch, masks or not."""
+    results = []
+    for name, net in SMALL.items():
+        contestants = {
+            "numpynet": ours(*net),
+            "numpynet, masks 20 %": ours(*net, density=0.2),
+            "PyTorch": in_torch(*net),
+            "PyTorch fused": in_torch(*net, fused=True),
+            "PyTorch prune 20 %": in_torch(*net, density=0.2),
+        }
+        times = in_turns({name: f for name, f in contestants.items() if f is not None}, rounds=rounds)
+        results.append(Result("p", f"{name}: time of a step", 1e5 * times.median("numpynet"), "us"))
+        for mine, other in (
+            ("numpynet", "PyTorch"),
+            ("numpynet", "PyTorch fused"),
+            ("numpynet, masks 20 %", "PyTorch prune 20 %"),
+        ):
+            results.append(ratio("p", times, mine, other, what=f"{name}: {mine} / {other}"))
+    return results
+
+
 def measure(rounds: int) -> list[Result]:
-    """Return the ratios of (a) and (b)."""
+    """Return the ratios of (a) and (b), and those of the small nets."""
     net = (LENET, LENET_BATCH)
     contestants = {
         "matrix products": products(*net),
@@ -209,4 +235,5 @@ def measure(rounds: int) -> list[Result]:
         ratio("b", b, "numpynet, dropout", "PyTorch fused, dropout"),
         ratio("b", b, "numpynet, dropout", "numpynet, no dropout", limit=1.1),
         ratio("b", b, "numpynet, dropout", "matrix products"),
+        *small(rounds),
     ]

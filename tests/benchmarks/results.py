@@ -21,6 +21,7 @@ from tests.benchmarks.timing import Times
 SECTIONS = {
     "a": "A training step of 784-300-100-10, batch 60, Adam",
     "b": "A training step of the document's 784-500-10 with dropout, batch 64, SGD",
+    "p": "A training step of the small nets, Adam",
     "c": "Forward and backward pass of 784-300-100-10 at several batch sizes",
     "d": "R replicates in one stack against R runs; two processes against one",
     "e": "Masks, pruning, enumeration",
