@@ -1,8 +1,9 @@
 """How many threads multiply a matrix: one, unless the user has said otherwise; to be settled before NumPy is imported.
 
-The library behind ``@`` starts a thread for each core and splits every product among them. For the matrices of small
-nets the splitting costs more than it saves, and where other programs use the same cores two threads were measured up to
-15 times slower than one. Cores are better filled with whole trainings, see ``numpynet.parallel``.
+The library behind ``@`` starts a thread for each core and splits every product among them. Small nets gain little or
+nothing by that on idle cores, and lose much where other programs use the same cores, because one late thread holds up
+the rest; what was measured is in docs/performance.md. Cores are better filled with whole trainings, see
+``numpynet.parallel``.
 
 The variables are read once, when NumPy is imported. This module imports nothing but the standard library.
 """
