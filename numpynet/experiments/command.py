@@ -40,7 +40,7 @@ class Collection(NamedTuple):
 
     command: str  # the word behind numpynet
     experiments: Mapping[str, Experiment]
-    setup_of: Callable[..., Any]  # data, *, quick, folder -> what a report takes first
+    setup_of: Callable[..., Any]  # data, *, quick -> what a report takes first
     steps: Mapping[str, int]  # of a training on each data set
     prepare: Callable[..., None] | None = None  # setup, seeds, where: what several experiments need, before all of them
 
@@ -124,7 +124,7 @@ def run_all(collection: Collection, names: Sequence[str], options: Namespace, sa
         data_name = _data_name(experiment, options)
         sizes = dict(experiment.quick) if options.quick else {}
         if data_name is not None and data_name not in sets:
-            sets[data_name] = collection.setup_of(LOADERS[data_name](), quick=options.quick, folder=options.out)
+            sets[data_name] = collection.setup_of(LOADERS[data_name](), quick=options.quick)
         if spread and not at_once:
             if experiment.conditions:
                 sizes["where"] = where

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from numpynet.experiments import (
@@ -106,14 +105,13 @@ def collection() -> Collection:
     return Collection("dropout", EXPERIMENTS, setup_of, {name: how["steps"] for name, how in SETUPS.items()})
 
 
-def setup_of(data, *, quick: bool, folder: Path | None = None) -> Setup:
-    """Return how nets are trained on a data set; nothing is kept in the folder.
+def setup_of(data, *, quick: bool) -> Setup:
+    """Return how nets are trained on a data set.
 
     Parameters
     ----------
     data : a Dataset with a name of ``SETUPS``
     quick : whether to train for ``QUICK_STEPS`` only
-    folder : not used
 
     Returns
     -------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
             pages.append(write_docs(options.out, list(EXPERIMENTS), options.docs))
         say("\n".join(f"Written to {page}" for page in pages))
         return 0
-    code = run_collection(collection(), options, say=say)
+    code = run_collection(collection(getattr(options, "out", None)), options, say=say)
     if options.name == "list":
         say("\nThey share their trainings: all of them together take about 6 minutes on one core, not the sum.")
         say("numpynet link laws        the one law over masks, and its corners, as a small table")
@@ -110,17 +111,24 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
     return code
 
 
-def collection() -> Collection:
-    """Return the experiments of this command.
+def collection(folder: Path | None = None) -> Collection:
+    """Return the experiments of this command; finished trainings are kept in the folder.
+
+    Parameters
+    ----------
+    folder : of the run, or None to keep nothing
+
+    Returns
+    -------
+    Collection
 
     Examples
     --------
     >>> collection().command
     'link'
     """
-    return Collection(
-        "link", EXPERIMENTS, setup_of, {name: how["steps"] for name, how in SETUPS.items()}, prepare=prepare
-    )
+    steps = {name: how["steps"] for name, how in SETUPS.items()}
+    return Collection("link", EXPERIMENTS, partial(setup_of, folder=folder), steps, prepare=prepare)
 
 
 def setup_of(data, *, quick: bool, folder: Path | None = None) -> Bench:

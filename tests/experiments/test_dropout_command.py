@@ -20,7 +20,7 @@ SMALL = {"keep_probs": (1.0, 0.8)}
 @pytest.fixture
 def small(monkeypatch):
     """Only one experiment, with few units and steps."""
-    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick, folder: tiny(data=data))
+    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick: tiny(data=data))
     monkeypatch.setitem(EXPERIMENTS, "sparsity", EXPERIMENTS["sparsity"]._replace(quick=SMALL))
     for name in set(EXPERIMENTS) - {"sparsity"}:
         monkeypatch.delitem(EXPERIMENTS, name)
@@ -125,7 +125,7 @@ def test_several_workers_share_the_conditions_of_an_experiment(small, in_threads
 
 
 def test_several_workers_share_the_experiments(monkeypatch, in_threads, tmp_path, capsys):
-    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick, folder: tiny(data=data))
+    monkeypatch.setattr(dropout_command, "setup_of", lambda data, *, quick: tiny(data=data))
     for name in set(EXPERIMENTS) - {"sparsity", "co-adaptation"}:
         monkeypatch.delitem(EXPERIMENTS, name)
     assert pages_of(tmp_path / "a", "all", "--workers", "2") == pages_of(tmp_path / "b", "all")
