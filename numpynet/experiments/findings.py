@@ -46,6 +46,18 @@ class Finding(NamedTuple):
             return self.interval.text(sign=self.unit == "points")
         return self.interval.text(scale=1, digits=3)
 
+    def spread(self) -> str:
+        """Return the standard deviation over the replicates in the unit, "-" where there is but one of them.
+
+        Examples
+        --------
+        >>> Finding("gain", "ticket - dense", [0.02, 0.03, 0.01]).spread()
+        '1.00'
+        """
+        if len(self.values) < 2:
+            return "-"
+        return f"{self.interval.std * (100 if self.unit in ('points', 'percent') else 1):.2f}"
+
 
 EXPECTATIONS = ("above", "below", "none", "not above", "not below")
 
@@ -98,6 +110,35 @@ def verdict(finding: Finding, claim: Claim) -> str:
     if not found.excludes_zero:
         return "not told: the interval holds 0"
     return "agrees" if above == (claim.expects == "above") else "disagrees"
+
+
+def differences_table(findings: Sequence[Finding]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return header and rows of paired differences: what, mean with its interval, spread over the replicates.
+
+    Parameters
+    ----------
+    findings : in points, because the heading of the table says so
+
+    Returns
+    -------
+    header, rows : text, a row for each finding
+
+    Raises
+    ------
+    ValueError
+        A finding has another unit.
+
+    Examples
+    --------
+    >>> differences_table([Finding("gain", "ticket - dense", [0.02, 0.03, 0.01])])[1]
+    [('ticket - dense', '+2.00 ± 2.48', '1.00')]
+    """
+    if other := [f"{f.key} ({f.unit})" for f in findings if f.unit != "points"]:
+        raise ValueError(f"findings are {', '.join(other)}, but differences in points are needed")
+    return (
+        ("difference", "mean ± 95 % interval", "spread (std)"),
+        [(f.what, f.text(), f.spread()) for f in findings],
+    )
 
 
 def write_results(

@@ -17,7 +17,7 @@ import numpy as np
 
 from numpynet.equations.ensemble import arithmetic_mean
 from numpynet.equations.losses import softmax
-from numpynet.experiments.findings import Claim, Finding
+from numpynet.experiments.findings import Claim, Finding, differences_table
 from numpynet.experiments.parts import kept
 from numpynet.experiments.publish import Report, Table
 from numpynet.experiments.setup import Steps, direction, paired
@@ -230,11 +230,7 @@ def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS
         "mean net and from averages of subnetworks, which cost more?",
         tables=[
             Table("Test accuracy in %, and what it costs", *_table(found)),
-            Table(
-                "Differences that were asked for, in points",
-                ("difference", "mean ± 95 % interval", "spread (std)"),
-                [(f.what, f.text(), f"{100 * f.interval.std:.2f}") for f in findings],
-            ),
+            Table("Differences that were asked for, in points", *differences_table(findings)),
         ],
         remark=_remark(found, findings),
         pictures={

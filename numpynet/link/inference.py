@@ -14,7 +14,7 @@ import numpy as np
 
 from numpynet.equations.ensemble import arithmetic_mean
 from numpynet.equations.losses import softmax
-from numpynet.experiments.findings import Claim, Finding
+from numpynet.experiments.findings import Claim, Finding, differences_table
 from numpynet.experiments.parts import kept
 from numpynet.experiments.publish import Report, Table
 from numpynet.experiments.setup import Steps, direction, paired
@@ -263,11 +263,7 @@ def report(bench: Bench, seeds: Sequence[int], *, counts: Sequence[int] = COUNTS
         question="Which of the four ways to use a net with a random mask is the most accurate, for supermasks and for dropout?",
         tables=[
             Table("Test accuracy in %", *_table(found, last)),
-            Table(
-                "Differences in points",
-                ("difference", "mean ± 95 % interval", "spread (std)"),
-                [(f.what, f.text(), f"{100 * f.interval.std:.2f}") for f in findings],
-            ),
+            Table("Differences in points", *differences_table(findings)),
         ],
         remark=_remark(findings, last),
         pictures={

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from numpynet.experiments.findings import Claim, Finding
+from numpynet.experiments.findings import Claim, Finding, differences_table
 from numpynet.experiments.publish import Report, Table
 from numpynet.experiments.setup import Steps, direction, paired
 from numpynet.figures import COLOURS, band, new_figure
@@ -153,11 +153,7 @@ def report(bench: Bench, seeds: Sequence[int], *, targeted: Sequence[tuple[float
         question="Cut once, without any training afterwards: does a net lose less that was trained with dropout?",
         tables=[
             Table("Test accuracy in % after one cut", *_table(found)),
-            Table(
-                "Differences that were asked for, in points",
-                ("difference", "mean ± 95 % interval", "spread (std)"),
-                [(f.what, f.text(), f"{100 * f.interval.std:.2f}") for f in findings],
-            ),
+            Table("Differences that were asked for, in points", *differences_table(findings)),
         ],
         remark=_remark(found, findings),
         pictures={

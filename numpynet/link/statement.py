@@ -247,7 +247,7 @@ def _measured(result: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
         (
             f.what,
             f.text(),
-            f"{f.interval.std * (100 if f.unit in ('points', 'percent') else 1):.2f}" if f.interval.n > 1 else "-",
+            f.spread(),
             str(f.interval.n),
             f"{sum(value > 0 for value in f.values)} of {len(f.values)}",
         )

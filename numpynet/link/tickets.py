@@ -91,15 +91,7 @@ def report(bench: Bench, seeds: Sequence[int]) -> Report:
             Table(
                 f"Gains in percentage points, at {percent} of the weights (a level that was chosen beforehand)",
                 ("gain", "mean ± 95 % interval", "positive in", "spread (std)"),
-                [
-                    (
-                        f.what,
-                        f.text(),
-                        f"{sum(v > 0 for v in f.values)} of {len(f.values)}",
-                        f"{100 * f.interval.std:.2f}",
-                    )
-                    for f in gains
-                ],
+                [(f.what, f.text(), f"{sum(v > 0 for v in f.values)} of {len(f.values)}", f.spread()) for f in gains],
             ),
         ],
         remark=_remark(found, gains, percent),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from numpynet.experiments import parts
-from numpynet.experiments.findings import Claim, Finding, read_results, verdict, write_results
+from numpynet.experiments.findings import (
+    Claim,
+    Finding,
+    differences_table,
+    parse_results,
+    read_results,
+    verdict,
+    write_results,
+)
 from numpynet.experiments.parts import kept, settings_digest
 from numpynet.experiments.publish import Report, Table, publish
 from numpynet.storage import StorageError
@@ -121,6 +130,30 @@ def test_a_finding_is_shown_in_its_unit():
     assert finding(LOUD).text() == f"{100 * LOUD:+.2f} ± {100 * HALF_WIDTH:.2f}"
     assert Finding("a", "", [0.5, 0.5], "percent").text() == "50.00 ± 0.00"
     assert Finding("a", "", [1.25, 1.25], "nats").text() == "1.250 ± 0.000"
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("points", 100), ("percent", 100), ("nats", 1)])
+def test_the_spread_is_shown_in_the_unit_of_the_mean(unit, scale):
+    assert Finding("a", "", SPREAD.tolist(), unit).spread() == f"{scale * SPREAD.std(ddof=1):.2f}"
+    assert Finding("a", "", [0.5], unit).spread() == "-"  # it was "nan"
+
+
+def test_differences_are_a_table_of_points_and_of_nothing_else():
+    header, rows = differences_table([finding(LOUD), finding(QUIET)])
+    assert len(header) == 3 and len(rows) == 2
+    for mean, row in zip((LOUD, QUIET), rows):
+        assert row[1:] == (f"{100 * mean:+.2f} ± {100 * HALF_WIDTH:.2f}", f"{100 * SPREAD.std(ddof=1):.2f}")
+    with pytest.raises(ValueError, match=r"findings are loss \(nats\), but differences in points"):
+        differences_table([finding(LOUD), Finding("loss", "a - b", [0.1, 0.2], "nats")])
+
+
+@pytest.mark.parametrize("name", ["equal-cost", "priming", "inference"])
+def test_the_tables_of_the_site_are_made_so(name):
+    path = Path(__file__).parents[2] / f"docs/results/link-{name}.json"
+    results = parse_results(json.loads(path.read_text(encoding="utf-8")), path.name)
+    header, rows = differences_table(results["findings"])
+    (table,) = [table for table in results["tables"] if table["heading"].startswith("Differences")]
+    assert (tuple(table["header"]), list(map(tuple, table["rows"]))) == (header, rows)
 
 
 def write(folder, findings, claims=()):
