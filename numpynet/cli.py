@@ -1,12 +1,14 @@
 """The door: ``numpynet demo``, ``train``, ``verify``, ``check``, ``grade`` and all other commands, a file each.
 
 Nothing heavy is imported here, so that ``--help`` answers at once; each command imports what it needs when it runs.
-Exit codes: 0 all is well, 1 a check failed or a run ended badly, 2 the command or its input is wrong.
+Exit codes: 0 all is well, 1 a check failed or a run ended badly (it diverged, no path was left, the disk is full), 2 the
+command or its input is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -28,6 +30,8 @@ from numpynet.commands import (
     train,
     verify,
 )
+
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # another command line would not help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         return _fail(options, MemoryError(f"there is not enough memory: {error}; smaller sizes or batches may fit"), 1)
-    except (ArithmeticError, RuntimeError) as error:  # a training that diverged, workers that died
+    except (ArithmeticError, RuntimeError) as error:  # a training that diverged, a net without a path, dead workers
         return _fail(options, error, 1)
     except (ValueError, TypeError, OSError) as error:
-        return _fail(options, error, 2)
+        return _fail(options, error, 1 if getattr(error, "errno", None) in DISK_TROUBLE else 2)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -410,9 +410,21 @@ def test_a_full_disk_is_said_and_leaves_nothing_half(numpynet_says, monkeypatch,
 
     monkeypatch.setattr("numpynet.storage.os.fsync", full)
     code, _, err = numpynet_says("train", *QUICK, "--out", tmp_path / "run")
-    assert code == 2
+    assert code == 1  # the command was right
     assert_one_line(err, tmp_path / "run", os.strerror(errno.ENOSPC), "nothing was written")
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EIO, 1), (errno.ENOENT, 2), (errno.EACCES, 2), (errno.EISDIR, 2)],
+)
+def test_trouble_with_the_disk_is_no_error_of_the_command_line(numpynet_says, monkeypatch, number, expected):
+    def refuse(options):
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    monkeypatch.setattr("numpynet.train_run.run_train", refuse)
+    assert numpynet_says("train") == (expected, "", f"numpynet: error: somewhere: {os.strerror(number)}\n")
 
 
 # ---- runs that meet one another -------------------------------------------------------------------------------------

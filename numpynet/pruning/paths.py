@@ -21,8 +21,11 @@ class DisconnectedWarning(UserWarning):
     """A mask has been made that empties a layer, or leaves no path from the inputs to the outputs."""
 
 
-class DisconnectedError(ValueError):
-    """No path would be left from the inputs to the outputs, and ``require_path`` asked for one."""
+class DisconnectedError(RuntimeError):
+    """No path would be left from the inputs to the outputs, and ``require_path`` asked for one.
+
+    No ``ValueError``: the arguments may be in order, and only the run shows that they leave nothing.
+    """
 
 
 def flows(matrices: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -119,6 +119,28 @@ def test_other_options_are_refused_with_the_difference(made, capsys):
     assert contents(made[0]) == before
 
 
+def test_a_run_that_loses_its_last_path_ends_with_1_and_keeps_its_levels(tmp_path, capsys):
+    words = [
+        "--sizes",
+        "64-6-10",
+        "--rate",
+        "0.7",
+        "--scope",
+        "global",
+        "--rounds",
+        "4",
+        "--controls",
+        "--replicates",
+        "1",
+    ]
+    assert lottery("run", "quick", *OPTIONS, *words, "--out", tmp_path / "run") == 1  # 2 is for what is typed wrong
+    error = capsys.readouterr().err
+    assert "no path is left" in error and "The levels before are kept" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "run/trial_00/level_03/summary.json").exists()
+    assert not (tmp_path / "run/trial_00/level_04/summary.json").exists()
+
+
 def test_a_folder_that_another_process_works_in_is_refused(made, capsys):
     with run_folder.locked(made[0]):
         assert lottery("resume", made[0]) == 2
