@@ -165,6 +165,7 @@ def _add_ticket(actions) -> None:
     which.add_argument("--density", type=share, help="the level whose density is nearest")
     ticket.add_argument("--trial", type=_count_or_none, default=0, help="which replicate (default: 0)")
     ticket.add_argument("--out", type=Path, default=Path("ticket.npz"), help="file to write (default: %(default)s)")
+    ticket.add_argument("--overwrite", action="store_true", help="replace the file of --out, if it is there")
     ticket.add_argument("--check", action="store_true", help="read and verify a ticket file")
     ticket.set_defaults(run=_ticket)
 

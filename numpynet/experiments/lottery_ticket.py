@@ -32,10 +32,12 @@ def take_ticket(options: Namespace) -> int:
     Raises
     ------
     StorageError, ValueError
-        There is no such run, trial or level; the file is damaged, or no ticket.
+        There is no such run, trial or level; the file is damaged, or no ticket; the file to write is there already.
     """
     if options.check:
         return _say(load_ticket(options.folder))
+    if options.out.exists() and not options.overwrite:
+        raise ValueError(f"{options.out} is there already: --overwrite replaces it, --out takes another name")
     ticket = ticket_of(options.folder, trial=options.trial, level=options.level, density=options.density)
     if not options.out.absolute().parent.is_dir():
         raise ValueError(f"--out: there is no folder {options.out.absolute().parent}")

@@ -404,6 +404,17 @@ def test_a_ticket_that_is_not_there_is_refused(made, tmp_path, monkeypatch, caps
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_there_is_replaced_only_for_who_asks(made, tmp_path, capsys):
+    file = tmp_path / "ticket.npz"
+    file.write_bytes(b"mine")
+    assert lottery("ticket", made[0], "--out", file) == 2
+    error = capsys.readouterr().err
+    assert f"{file} is there already: --overwrite" in error and error.count("\n") == 1
+    assert file.read_bytes() == b"mine"
+    assert lottery("ticket", made[0], "--out", file, "--overwrite") == 0
+    assert load_ticket(file).origin["level"] == 2
+
+
 def test_a_ticket_file_that_is_damaged_is_refused(made, tmp_path, capsys):
     file = tmp_path / "ticket.npz"
     assert lottery("ticket", made[0], "--out", file) == 0
