@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -214,13 +215,63 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=positive,
         default=1,
-        help="processes, one thread each; the results are the same for any number (default: %(default)s)",
+        help="processes, one thread each; the results are the same for any number (default: 1)",
     )
     where.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="run on the workers of this Dask scheduler, tcp://10.0.0.1:8786 for instance",
     )
+
+
+def refuse_idle(options: argparse.Namespace, word: str, names: Iterable[str]) -> None:
+    """Refuse options that were given beside a word that does nothing with them.
+
+    Parameters
+    ----------
+    options : as parsed; None or False is what was not given, so that also a default that is typed out counts as given
+    word : of the command, for the message
+    names : of the options that would have no effect
+
+    Raises
+    ------
+    ValueError
+        One of them was given.
+
+    Examples
+    --------
+    >>> refuse_idle(argparse.Namespace(quick=True, seed=0, data=None), "numpynet link list", ("quick", "seed", "data"))
+    Traceback (most recent call last):
+    ...
+    ValueError: numpynet link list does nothing with --quick, --seed: leave them out
+    """
+    values = {name: getattr(options, name) for name in names}
+    given = [
+        f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None and value is not False
+    ]
+    if given:
+        raise ValueError(f"{word} does nothing with {', '.join(given)}: leave {'them' if len(given) > 1 else 'it'} out")
+
+
+def fill_in(options: argparse.Namespace, **defaults: object) -> argparse.Namespace:
+    """Return the options with a default for each that was not given.
+
+    Parameters
+    ----------
+    options : as parsed; None is what was not given
+    defaults : name -> value
+
+    Returns
+    -------
+    A new ``Namespace``.
+
+    Examples
+    --------
+    >>> fill_in(argparse.Namespace(seed=None, workers=3), seed=0, workers=1)
+    Namespace(seed=0, workers=3)
+    """
+    missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
+    return argparse.Namespace(**(vars(options) | missing))
 
 
 def sizes(text: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from numpynet.commands.arguments import folder, positive, seed
+from numpynet.commands.arguments import fill_in, folder, positive, refuse_idle, seed
 
 
 def add_parser(commands) -> None:
@@ -26,14 +26,14 @@ def add_parser(commands) -> None:
         "example", nargs="?", choices=("dropout", "ticket"), help="its example 4.1 or 4.2 (default: both)"
     )
     parser.add_argument("--seed", type=seed, default=0, help="the first (default: %(default)s)")
-    parser.add_argument(
-        "--replicates", type=positive, default=5, help="how many seeds for the ticket (default: %(default)s)"
-    )
+    parser.add_argument("--replicates", type=positive, help="how many seeds for the ticket (default: 5)")
     parser.add_argument("--out", type=folder, default=Path("runs/document"), help="default: %(default)s")
     parser.set_defaults(run=_run_document)
 
 
 def _run_document(options: argparse.Namespace) -> int:
-    from numpynet.experiments.document_command import run_document
+    from numpynet.experiments.document_command import REPLICATES, run_document
 
-    return run_document(options)
+    if options.example == "dropout":  # one seed shows all there is to see
+        refuse_idle(options, "numpynet document dropout", ["replicates"])
+    return run_document(fill_in(options, replicates=REPLICATES))

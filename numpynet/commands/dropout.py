@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from numpynet.commands.arguments import add_places, folder, positive, seed
+from numpynet.commands.arguments import add_places, fill_in, folder, positive, refuse_idle, seed
 
 
 def add_parser(commands) -> None:
@@ -26,20 +26,22 @@ def add_parser(commands) -> None:
         "name", nargs="?", default="list", help="of an experiment; list (the default) shows them, all runs all of them"
     )
     parser.add_argument("--quick", action="store_true", help="a few seconds: few steps, few replicates, wide intervals")
-    parser.add_argument("--seed", type=seed, default=0, help="first of the seeds (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, help="first of the seeds (default: 0)")
     parser.add_argument("--replicates", type=positive, help="how many seeds (default: 5; 3 with --quick)")
     parser.add_argument("--data", choices=("digits", "mnist1d", "mnist"), help="default: that of the experiment")
     parser.add_argument(
         "--out",
         type=folder,
-        default=Path("runs/dropout"),
-        help="each experiment writes a folder in it (default: %(default)s)",
+        help="each experiment writes a folder in it (default: runs/dropout)",
     )
     add_places(parser)
-    parser.set_defaults(run=_run_dropout)
+    parser.set_defaults(run=_run_dropout, workers=None)
 
 
 def _run_dropout(options: argparse.Namespace) -> int:
     from numpynet.experiments.dropout_command import run_dropout
 
-    return run_dropout(options)
+    if options.name == "list":
+        idle = ("quick", "seed", "replicates", "data", "out", "workers", "scheduler")
+        refuse_idle(options, "numpynet dropout list", idle)
+    return run_dropout(fill_in(options, seed=0, out=Path("runs/dropout"), workers=1))

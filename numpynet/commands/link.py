@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from numpynet.commands.arguments import add_places, folder, positive, seed
+from numpynet.commands.arguments import add_places, fill_in, folder, positive, refuse_idle, seed
+
+RUN = ("quick", "seed", "replicates", "data", "workers", "scheduler")  # options of those who run an experiment
+IDLE = {"list": (*RUN, "out", "docs"), "laws": (*RUN, "out", "docs"), "statement": RUN}
 
 
 def add_parser(commands) -> None:
@@ -30,23 +33,23 @@ def add_parser(commands) -> None:
         "masks; statement for what all experiments have found",
     )
     parser.add_argument("--quick", action="store_true", help="seconds: few steps, few replicates, wide intervals")
-    parser.add_argument("--seed", type=seed, default=0, help="first of the seeds (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, help="first of the seeds (default: 0)")
     parser.add_argument("--replicates", type=positive, help="how many seeds (default: 8; 3 with --quick)")
     parser.add_argument("--data", choices=("digits", "mnist1d", "mnist"), help="default: mnist1d")
     parser.add_argument(
         "--out",
         type=folder,
-        default=Path("runs/link"),
-        help="each experiment writes a folder in it (default: %(default)s)",
+        help="each experiment writes a folder in it (default: runs/link)",
     )
     parser.add_argument(
         "--docs", type=folder, help="with statement: write the page and the numbers of the site into this folder, too"
     )
     add_places(parser)
-    parser.set_defaults(run=_run_link)
+    parser.set_defaults(run=_run_link, workers=None)
 
 
 def _run_link(options: argparse.Namespace) -> int:
     from numpynet.link.link_command import run_link
 
-    return run_link(options)
+    refuse_idle(options, f"numpynet link {options.name}", IDLE.get(options.name, ()))
+    return run_link(fill_in(options, seed=0, out=Path("runs/link"), workers=1))

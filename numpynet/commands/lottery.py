@@ -7,11 +7,13 @@ from pathlib import Path
 
 from numpynet.commands.arguments import (
     add_places,
+    fill_in,
     folder,
     keep_prob,
     positive,
     positive_float,
     rates,
+    refuse_idle,
     seed,
     share,
     sizes,
@@ -163,8 +165,8 @@ def _add_ticket(actions) -> None:
     which = ticket.add_mutually_exclusive_group()
     which.add_argument("--level", type=_count_or_none, help="which mask (default: the last one)")
     which.add_argument("--density", type=share, help="the level whose density is nearest")
-    ticket.add_argument("--trial", type=_count_or_none, default=0, help="which replicate (default: 0)")
-    ticket.add_argument("--out", type=Path, default=Path("ticket.npz"), help="file to write (default: %(default)s)")
+    ticket.add_argument("--trial", type=_count_or_none, help="which replicate (default: 0)")
+    ticket.add_argument("--out", type=Path, help="file to write (default: ticket.npz)")
     ticket.add_argument("--overwrite", action="store_true", help="replace the file of --out, if it is there")
     ticket.add_argument("--check", action="store_true", help="read and verify a ticket file")
     ticket.set_defaults(run=_ticket)
@@ -222,7 +224,9 @@ def _compare(options: argparse.Namespace) -> int:
 def _ticket(options: argparse.Namespace) -> int:
     from numpynet.experiments.lottery_ticket import take_ticket
 
-    return take_ticket(options)
+    if options.check:
+        refuse_idle(options, "numpynet lottery ticket --check", ("level", "density", "trial", "out", "overwrite"))
+    return take_ticket(fill_in(options, trial=0, out=Path("ticket.npz")))
 
 
 def _list(options: argparse.Namespace) -> int:

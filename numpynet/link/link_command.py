@@ -103,7 +103,7 @@ def run_link(options: Namespace, *, say: Callable[[str], None] = print) -> int:
             pages.append(write_docs(options.out, list(EXPERIMENTS), options.docs))
         say("\n".join(f"Written to {page}" for page in pages))
         return 0
-    code = run_collection(collection(getattr(options, "out", None)), options, say=say)
+    code = run_collection(collection(options.out), options, say=say)
     if options.name == "list":
         say("\nThey share their trainings: all of them together take about 6 minutes on one core, not the sum.")
         say("numpynet link laws        the one law over masks, and its corners, as a small table")

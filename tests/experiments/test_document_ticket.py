@@ -198,3 +198,10 @@ def test_numpynet_document_runs_both_examples_and_says_in_words_what_is_wrong(mo
         assert command in (tmp_path / name / "report.html").read_text(encoding="utf-8")
     assert main(["document", "ticket", "--replicates", "1", "--out", str(tmp_path / "one")]) == 0
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["ticket"]
+
+
+def test_replicates_are_refused_where_there_are_none(tmp_path, capsys):
+    assert main(["document", "dropout", "--replicates", "5", "--out", str(tmp_path / "never")]) == 2
+    expected = "numpynet document dropout does nothing with --replicates: leave it out"
+    assert capsys.readouterr() == ("", f"numpynet: error: {expected}\n")
+    assert not (tmp_path / "never").exists()

@@ -81,6 +81,17 @@ def test_a_wrong_command_is_told_on_one_line(arguments, fragments, tmp_path, cap
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.parametrize("word", [["list"], []])
+def test_the_list_refuses_options_that_would_do_nothing(word, capsys):
+    given = ["--quick", "--seed", "0", "--replicates", "3", "--data", "digits", "--out", "runs", "--workers", "1"]
+    assert main(["dropout", *word, *given]) == 2
+    expected = (
+        "numpynet dropout list does nothing with --quick, --seed, --replicates, --data, --out, --workers: leave them"
+    )
+    assert capsys.readouterr() == ("", f"numpynet: error: {expected} out\n")
+    assert main(["dropout", *word]) == 0
+
+
 def test_mnist_without_its_files_is_told(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("NUMPYNET_DATA", str(tmp_path / "nowhere"))
     assert main(["dropout", "sparsity", "--data", "mnist", "--out", str(tmp_path / "never")]) == 2

@@ -415,6 +415,13 @@ def test_a_file_that_is_there_is_replaced_only_for_who_asks(made, tmp_path, caps
     assert load_ticket(file).origin["level"] == 2
 
 
+def test_a_check_of_a_ticket_refuses_options_that_would_do_nothing(tmp_path, capsys):
+    for option in ("--level 0", "--density 0.5", "--trial 0", "--out other.npz", "--overwrite"):
+        assert lottery("ticket", tmp_path / "ticket.npz", "--check", *option.split()) == 2
+        expected = f"numpynet lottery ticket --check does nothing with {option.split()[0]}: leave it out"
+        assert capsys.readouterr().err == f"numpynet: error: {expected}\n"
+
+
 def test_a_ticket_file_that_is_damaged_is_refused(made, tmp_path, capsys):
     file = tmp_path / "ticket.npz"
     assert lottery("ticket", made[0], "--out", file) == 0

@@ -81,6 +81,8 @@ def test_the_list_and_the_laws(capsys):
         (["tickets", "--replicates", "0"], ["--replicates", "0"]),
         (["statement"], ["tickets", "has not been run"]),
         (["tickets", "--docs", "elsewhere"], ["--docs elsewhere", "statement"]),
+        (["list"], ["numpynet link list does nothing with --out: leave it out"]),
+        (["laws"], ["numpynet link laws does nothing with --out: leave it out"]),
     ],
 )
 def test_a_wrong_command_is_told_on_one_line(arguments, fragments, tmp_path, capsys):
@@ -92,6 +94,20 @@ def test_a_wrong_command_is_told_on_one_line(arguments, fragments, tmp_path, cap
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and all(fragment in err for fragment in fragments)
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize("name", ["list", "laws", "statement"])
+@pytest.mark.parametrize(
+    "option", ["--quick", "--seed 0", "--replicates 3", "--data mnist1d", "--workers 1", "--scheduler tcp://nowhere:1"]
+)
+def test_an_option_that_would_do_nothing_is_refused(name, option, capsys):
+    """Also one that says what is so anyway: whoever types it believes that it matters."""
+    assert main(["link", name, *option.split()]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        f"numpynet: error: numpynet link {name} does nothing with {option.split()[0]}: leave it out\n",
+    )
 
 
 def test_every_experiment_has_eight_replicates_and_a_shorter_form():
