@@ -23,10 +23,9 @@ def run_list() -> int:
     backprop ...
     0
     """
-    for name in assignment_names():
+    for name in _releasable():
         assignment = load_assignment(name)
-        if is_marked(assignment):
-            print(f"{name:<10} {assignment.title}: {len(assignment.tasks)} tasks, {assignment.points:g} points")
+        print(f"{name:<10} {assignment.title}: {len(assignment.tasks)} tasks, {assignment.points:g} points")
     return 0
 
 
@@ -162,8 +161,14 @@ def run_build(solution: str, folder: Path) -> int:
 def _marked(name: str) -> tuple[Assignment, Marked]:
     if name.endswith(".py") and Path(name).is_file():
         read_marked(name)  # a mark that is wrong is told with its own line, not with that of the call that reads it
+    if not name.endswith(".py") and name not in assignment_names():
+        raise ValueError(f"there is no assignment {name!r}; there are {', '.join(_releasable())}")
     assignment = load_assignment(name)
     if not is_marked(assignment):
-        known = [n for n in assignment_names() if is_marked(load_assignment(n))]
-        raise ValueError(f"{name} has no solution file with marks to release; there are {', '.join(known)}")
+        raise ValueError(f"{name} has no solution file with marks to release; there are {', '.join(_releasable())}")
     return assignment, read_marked(assignment.solution)
+
+
+def _releasable() -> list[str]:
+    """The assignments that can be given out; the warm-up of the grader is none."""
+    return [name for name in assignment_names() if is_marked(load_assignment(name))]

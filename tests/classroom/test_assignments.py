@@ -312,6 +312,25 @@ def test_a_file_that_cannot_be_imported_is_one_line(tmp_path, capsys):
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["assignment new {} given", "assignment build {} -o given", "assignment check mine.py --assignment {}",
+     "grade class -o grades --assignment {}", "autograder zip {} -o autograder.zip"],
+)  # fmt: skip
+def test_names_that_an_error_offers_are_accepted(command, tmp_path, monkeypatch, capsys):
+    """``new`` and ``build`` offered the warm-up, which has no solution file with marks, and refused it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "class").mkdir()
+    for path in (tmp_path / "class" / "ann.py", tmp_path / "mine.py"):
+        path.write_text("x = 1\n", encoding="utf-8")
+    assert main(command.format("nope").split()) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    offered = error.partition("there are ")[2].split(", ")
+    assert set(NAMES) <= set(offered)
+    for name in set(offered) - set(NAMES):  # the others are tried all over this file
+        assert main(command.format(name).split()) != 2
+
+
 def test_hints_come_in_steps(tmp_path, capsys):
     main(["assignment", "new", "dropout", str(tmp_path)])
     capsys.readouterr()
