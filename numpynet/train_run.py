@@ -24,7 +24,9 @@ from numpynet.progress import Progress
 from numpynet.seeding import streams
 from numpynet.statistics import t_interval
 from numpynet.storage import save_arrays, write_text
-from numpynet.training import Record, TrainingState, begin, early_stop, train
+from numpynet.training import Record, TrainingState, begin, early_stop, evaluate, train
+
+SAMPLE = 2000  # training examples on which the loss is compared with that of step 0; all of a large set would take long
 
 
 def run_train(options: Namespace) -> int:
@@ -91,6 +93,7 @@ def run_train(options: Namespace) -> int:
         _write_history(options.out / "history.csv", state, list(monitors))
     save_arrays(options.out / "weights.npz", dict(state.theta.items()), kind="weights", metadata=_network_settings(net))
     _say_results(state, list(monitors))
+    _say_if_worse(state, train_split)
     print(f"run folder: {options.out}")
     return 0
 
@@ -195,6 +198,25 @@ def _say_results(state: TrainingState, names: list[str]) -> None:
             test = stop.accuracy["test"]
             test = test[replicate] if isinstance(test, list) else test
             print(f"seed {seed}: smallest validation loss at step {stop.step}, test accuracy there {100 * test:.2f} %")
+
+
+def _say_if_worse(state: TrainingState, train_split: Split) -> None:
+    """Say so where a training has ended with a larger training loss than it began with, finite as it may be."""
+    sample = Split(train_split.x[:SAMPLE], train_split.y[:SAMPLE])
+    start = begin(state.net, state.plan, train_split, seed=state.seed).theta  # a resumed run no longer has it
+    with np.errstate(over="ignore", invalid="ignore"):
+        before, after = (
+            np.atleast_1d(evaluate(state.net, theta, sample, loss=state.plan.loss)[0]) for theta in (start, state.theta)
+        )
+    worse = np.flatnonzero(~(after <= before))
+    if not len(worse):
+        return
+    text = [", ".join(f"{loss:.4g}" for loss in of[worse]) for of in (before, after)]
+    some = f" of seed {', '.join(str(_seeds(state)[r]) for r in worse)}" if len(before) > 1 else ""
+    where = f" (on {len(sample.x)} examples)" if len(sample.x) < len(train_split.x) else ""
+    print(
+        f"note: the training loss{some} rose from {text[0]} at step 0 to {text[1]}{where}: the learning rate is probably too large"
+    )
 
 
 def _seeds(state: TrainingState) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from numpynet.data import data_folder, load_digits, load_mnist1d
 from numpynet.data.mnist import MNIST_SHA256, find_mnist_file
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
+from numpynet.seeding import streams
 from numpynet.storage import StorageError, load_arrays
 from numpynet.training import TrainingDiverged, evaluate
 
@@ -297,6 +298,43 @@ def test_names_become_the_records_that_they_stand_for(train, tmp_path, arguments
     assert settings["optimizer"].startswith(optimizer)
     assert settings["schedule"] == f"Constant(lr={lr})"
     assert decay in settings["decay"]
+
+
+@pytest.mark.parametrize("lr", [0.01, 3, 30, 1e4])
+@pytest.mark.parametrize("seeds", [[7], [4, 6, 9]])
+def test_a_training_that_ends_worse_than_it_began_says_so(train, tmp_path, lr, seeds):
+    """A loss of 4000 is finite, and the command ended with 0 and without a word."""
+    sizes, x = (64, 12, 10), load_digits().train
+    out = train("--sizes", "64-12-10", "--epochs", 1, "--lr", lr, "--seed", *seeds)
+    net = MLP(sizes)
+    start = net.init([streams(seed).init for seed in seeds])
+    arrays, _ = load_arrays(tmp_path / "run" / "weights.npz", kind="weights")
+    end = Parameters.from_arrays({k: a if len(seeds) > 1 else a[None] for k, a in arrays.items()}, net.layout)
+    before, after = (evaluate(net, theta, x)[0] for theta in (start, end))
+    worse = [(s, b, a) for s, b, a in zip(seeds, before, after) if a > b]
+    assert lr in (3, 30) or bool(worse) == (lr == 1e4)  # one in between may go either way, and is told as it went
+    notes = [line for line in out.splitlines() if line.startswith("note: ")]
+    if not worse:
+        assert notes == []
+        return
+    named, b, a = (", ".join(texts) for texts in zip(*((str(s), f"{b:.4g}", f"{a:.4g}") for s, b, a in worse)))
+    of = f" of seed {named}" if len(seeds) > 1 else ""
+    assert notes == [
+        f"note: the training loss{of} rose from {b} at step 0 to {a}: the learning rate is probably too large"
+    ]
+
+
+def test_a_resumed_training_says_the_same(train):
+    words = ("--sizes", "64-12-10", "--lr", 1e4)
+    whole = train(*words, "--epochs", 2, out="whole")
+    train(*words, "--epochs", 1)
+    (note,) = [line for line in whole.splitlines() if line.startswith("note: ")]
+    assert note in train(*words, "--epochs", 2, "--resume").splitlines()
+
+
+def test_of_a_large_set_a_part_is_looked_at(train, monkeypatch):
+    monkeypatch.setattr(train_run, "SAMPLE", 100)
+    assert "(on 100 examples): the learning rate is" in train("--sizes", "64-12-10", "--epochs", 1, "--lr", 1e4)
 
 
 LENGTH = 50
