@@ -246,7 +246,7 @@ class Training(NamedTuple):
 
     moved: float  # the largest change of any parameter
     losses: list[float]  # of every step, as the loop sees it
-    train_loss: float  # mean of the last fifth of them
+    late_losses: list[float]  # the last fifth of them
     evaluation_loss: float  # without masks, on the training examples
 
 
@@ -357,7 +357,7 @@ def _train(split: Split, net: MLP, on_logits: Callable, steps: int, lr: float, s
         theta.vector[:] -= lr * gradients.vector
     evaluation, _ = softmax_cross_entropy_forward(net.forward(theta, split.x)[0], split.y)
     last = losses[-max(1, steps // 5) :]
-    return Training(float(np.abs(theta.vector - start.vector).max()), losses, float(np.mean(last)), float(evaluation))
+    return Training(float(np.abs(theta.vector - start.vector).max()), losses, last, float(evaluation))
 
 
 # ---- side by side ----------------------------------------------------------------------------------------------------
@@ -423,13 +423,13 @@ def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Mistake]:
         Mistake("largest change of a parameter in 200 steps", f"{returned.moved:.3g}", f"{on_hidden.moved:.3g}"),
         Mistake(
             "mean loss of these steps (expected)",
-            f"{np.mean(returned.losses):.4f} ({returned_mask_loss(10, KEEP_PROB):.4f})",
+            f"{_drawn(returned.losses)} ({returned_mask_loss(10, KEEP_PROB):.4f})",
             f"guessing: {math.log(10):.4f}",
         ),
         Mistake(
             f"training loss after {steps} steps, classes apart",
-            f"{on_logits.train_loss:.4f}, with the masks drawn (expected: >= {logit_dropout_floor(10, 1 - KEEP_PROB):.6f})",
-            f"{on_hidden.train_loss:.4f}",
+            f"{_drawn(on_logits.late_losses)} (expected: >= {logit_dropout_floor(10, 1 - KEEP_PROB):.6f})",
+            _drawn(on_hidden.late_losses),
         ),
         Mistake("the same net in evaluation", f"{on_logits.evaluation_loss:.4f}", f"{on_hidden.evaluation_loss:.4f}"),
         Mistake(
@@ -438,6 +438,12 @@ def side_by_side(seed: int = 0, *, steps: int = 1500) -> list[Mistake]:
             f"{plain[0]:.4f} -> {plain[1]:.4f}",
         ),
     ]
+
+
+def _drawn(losses: list[float]) -> str:
+    """The mean of losses and its standard error; masks are drawn anew in each step, so their noise is uncorrelated."""
+    error = f", standard error {np.std(losses, ddof=1) / math.sqrt(len(losses)):.4f}" if len(losses) > 1 else ""
+    return f"{np.mean(losses):.4f}{error}"
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> str:
@@ -496,8 +502,8 @@ def report(seed: int = 0, *, hidden: int = HIDDEN, epochs: int = EPOCHS, steps: 
         "gradient passes, and no parameter ever moves. The loss stays where random bits put it, above that of guessing.\n"
         "Repaired in that, it still does not divide by q, so that evaluation sees other activations than training did.\n"
         "Repaired in that too, it still stands behind the last layer: with half of the logits dropped no net can come below "
-        f"a loss of {logit_dropout_floor(10, 0.5):.6f}, however well the classes are apart. Dropout belongs on the hidden "
-        "activations.\n"
+        f"an expected loss of {logit_dropout_floor(10, 0.5):.6f}, however well the classes are apart; the mean of the losses with "
+        "drawn masks may, by its standard error. Dropout belongs on the hidden activations.\n"
         "The last row says why logits are another matter: a constant added to all of them changes no probability, until "
         "some are dropped.",
         pictures={},

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -109,10 +110,11 @@ def test_a_net_with_dropout_on_its_logits_gets_stuck_at_the_floor_and_one_with_h
     right = article.train_with_hidden_dropout(SEPARABLE, MLP((10, 30, 10), keep_prob=0.5), steps=600, lr=1.0)
     floor = article.logit_dropout_floor(10, 0.5)
     # A step's loss is a mean of 120, mostly within [0, ln 10]; the last fifth are 120 steps: Hoeffding at 1e-9.
-    assert wrong.train_loss > floor - 3.2724 * math.log(10) / 120
-    assert wrong.train_loss > 5 * right.train_loss
+    assert len(wrong.late_losses) == len(right.late_losses) == 120
+    assert np.mean(wrong.late_losses) > floor - 3.2724 * math.log(10) / 120
+    assert np.mean(wrong.late_losses) > 5 * np.mean(right.late_losses)
     assert wrong.evaluation_loss < 0.05  # nothing is wrong with the data
-    assert right.train_loss < 0.2
+    assert np.mean(right.late_losses) < 0.2
 
 
 @pytest.mark.equation("N24")
@@ -138,6 +140,19 @@ def test_the_table_holds_every_misbehaviour_with_its_number():
     assert findings["largest change of a parameter in 200 steps"].wrong == "0"
     assert "2.4117" in findings["mean loss of these steps (expected)"].wrong
     assert "0.831232" in findings["training loss after 20 steps, classes apart"].wrong
+
+
+def test_drawn_losses_come_with_their_standard_error():
+    """0.8304 beside "expected: >= 0.831232" looked like a contradiction. The error must have the size of the misses."""
+    n, misses = 24, []
+    for seed in range(n):
+        found = {f.what: f for f in article.side_by_side(seed, steps=10)}
+        text = found["mean loss of these steps (expected)"].wrong
+        mean, error, expected = map(float, re.fullmatch(r"(\S+), standard error (\S+) \((\S+)\)", text).groups())
+        misses.append((mean - expected) / error)
+        for text in found["training loss after 10 steps, classes apart"][1:]:
+            assert re.match(r"\d\.\d{4}, standard error \d\.\d{4}", text)
+    assert 0.5 < np.sqrt(np.mean(np.square(misses))) < 1.6  # of 24 normal numbers, but for 1 in 10,000 on either side
 
 
 def test_the_report_says_what_was_meant_and_what_goes_wrong():
