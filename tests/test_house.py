@@ -74,7 +74,7 @@ WITHOUT_EXAMPLE = {
     "experiments.lottery_ticket.take_ticket",
     "experiments.lottery_command.resume",
     "experiments.lottery_command.make_report",
-    "experiments.lottery_command.compare_runs",
+    "experiments.lottery_compare.compare_runs",
     "experiments.lottery_command.run_and_tell",
     "experiments.lottery_command.level_facts",
     "demo.run_demo",

@@ -143,8 +143,9 @@ def _add_report(actions) -> None:
 def _add_compare(actions) -> None:
     compare = actions.add_parser(
         "compare",
-        help="the tickets of two runs, paired by seed",
-        description="Compare the tickets of two runs on the same data, seed by seed: with and without dropout, for instance.",
+        help="the tickets of two runs, paired by seed and density",
+        description="Compare the tickets of two runs on the same data, seed by seed: with and without dropout, for instance. "
+        "Levels that leave the same share of the weights are compared; the others are named.",
         epilog="Example: numpynet lottery compare runs/with-dropout runs/without",
     )
     compare.add_argument("first", type=folder)
@@ -216,7 +217,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from numpynet.experiments.lottery_command import compare_runs
+    from numpynet.experiments.lottery_compare import compare_runs
 
     return compare_runs(options)
 

@@ -1,10 +1,9 @@
-"""``numpynet lottery``: run an experiment in a folder, go on with it, report it, compare two, take a ticket out of one."""
+"""``numpynet lottery``: run an experiment in a folder, go on with it, report it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import threading
 import time
 from argparse import Namespace
@@ -16,15 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from numpynet import report
-from numpynet.experiments import lottery_figures
 from numpynet.experiments.lottery_clock import clock, measure
-from numpynet.experiments.lottery_page import densities_of, lottery_report
-from numpynet.experiments.publish import Report, Table, publish
+from numpynet.experiments.lottery_page import lottery_report
+from numpynet.experiments.publish import publish
 from numpynet.lottery import run_folder, run_results
-from numpynet.lottery.analysis import cells, compare
-from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
+from numpynet.lottery.experiment import Examples, Experiment, load_examples
 from numpynet.lottery.imp import Level
-from numpynet.lottery.plain_files import read_json
 from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
 from numpynet.lottery.run import Group, clear_leftovers, run_group
 from numpynet.parallel import run_tasks
@@ -308,91 +304,3 @@ def list_presets() -> int:
     """
     print(report.text_table(("preset", "what it is"), list(ABOUT.items())).split("\n", 1)[1])
     return 0
-
-
-def compare_runs(options: Namespace) -> int:
-    """Compare the tickets of two runs, seed by seed, and write a page about it.
-
-    Parameters
-    ----------
-    options : with ``first`` and ``second``, the folders of the runs, and what ``numpynet lottery compare`` parsed beside
-
-    Returns
-    -------
-    The exit code.
-
-    Raises
-    ------
-    ValueError
-        The runs have no seed in common, or were made on other data; a difference of seeds would say nothing.
-    """
-    runs = [(folder, run_folder.read_experiment(folder)) for folder in (options.first, options.second)]
-    data = [read_json(folder / "data.json") for folder, _ in runs]
-    other = [key for key in data[0] if key.endswith(("_x", "_y")) and data[0][key] != data[1].get(key)]
-    if other:
-        raise ValueError(
-            f"{options.first} and {options.second} were not made on the same examples: {', '.join(other)} differ, so their "
-            "replicates are no pairs"
-        )
-    names = _names([folder for folder, _ in runs])
-    found = [_by_seed(folder, experiment) for folder, experiment in runs]
-    densities = [densities_of(of, experiment) for of, (_, experiment) in zip(found, runs)]
-    rows = []
-    for level in range(min(len(d) for d in densities)):
-        pair = [of.get((level, "ticket")) for of in found]
-        both = compare(*pair) if all(pair) else None
-        if both is None:
-            continue
-        left = " / ".join(dict.fromkeys(f"{100 * d[level]:.2f}" for d in densities))
-        rows.append(
-            (
-                str(level),
-                left,
-                *(t_interval(cell.values["test_accuracy_stop"]).text() for cell in pair),
-                f"{both.difference.text(sign=True)} ({both.positive}/{both.difference.n})",
-            )
-        )
-    if not rows:
-        raise ValueError(
-            f"{options.first} and {options.second} have no finished seed in common, and replicates of different seeds are no pairs"
-        )
-    settings = differences(runs[0][1], runs[1][1])
-    changed = "; ".join(
-        text.replace(" there", f" in {names[0]}").replace(" here", f" in {names[1]}") for text in settings
-    )
-    outcome = Report(
-        title=f"Two lottery runs: {names[0]} and {names[1]}",
-        question="Are the tickets of one run better than those of the other, seed by seed?",
-        tables=[
-            Table(
-                "Test accuracy of the tickets in % at the early stop, and paired differences (replicates above 0)",
-                ("level", "weights left %", names[0], names[1], "difference"),
-                rows,
-            )
-        ],
-        remark=f"What differs in the settings: {changed or 'nothing'}.",
-        pictures={
-            "compare.png": (
-                lottery_figures.overlaid(names, found, densities),
-                "Test accuracy of the tickets at the early stop. Bands: 95 % t-intervals.",
-            )
-        },
-        settings={"first run": str(options.first), "second run": str(options.second)},
-    )
-    folder = options.out or Path("runs") / "lottery-compare"
-    page = publish(
-        outcome, folder, command=shlex.join(["numpynet", "lottery", "compare", str(options.first), str(options.second)])
-    )
-    print(f"\nreport: {page}")
-    return 0
-
-
-def _by_seed(folder: Path, experiment: Experiment):
-    """The cells of a run with seeds in the place of trial numbers, by which two runs can be paired."""
-    rows = run_results.finished(folder, experiment)
-    return cells([{**row, "trial": row["seed"]} for row in rows])
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    names = [folder.resolve().name for folder in folders]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

@@ -12,11 +12,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from numpynet.cli import build_parser, main
 from numpynet.experiments import lottery_clock, lottery_command
 from numpynet.experiments.findings import read_results
 from numpynet.experiments.lottery_clock import Estimate, clock
+from numpynet.experiments.lottery_compare import SAME_DENSITY, levels_of_one_density
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.lottery import run_folder, run_results, training_files
@@ -190,6 +193,57 @@ def test_two_runs_are_compared_seed_by_seed(made, tmp_path, capsys):
         difference = [first[s, level] - second[s, level] for s in range(2)]
         assert t_interval(difference).text(sign=True) in out
     assert (tmp_path / "page/compare.png").exists()
+
+
+def test_levels_are_compared_where_they_leave_the_same_share_and_others_are_named(made, tmp_path, capsys):
+    """By number, a net with 49 % of its weights was compared with one of 70 %. A cut by 0.51 is two cuts by 0.3."""
+    other = tmp_path / "faster"
+    run_all(other, replace(TINY, rate=0.51, output_rate=1 - 0.85**2, rounds=1, stack=8))
+    assert lottery("compare", made[0], other, "--out", tmp_path / "page") == 0
+    out = capsys.readouterr().out
+    runs = [run_folder.read_experiment(f) for f in (made[0], other)]
+    numbers = [
+        {(r["seed"], r["level"]): r["test_accuracy_stop"] for r in run_results.finished(f, e) if r["arm"] == "ticket"}
+        for f, e in zip((made[0], other), runs)
+    ]
+    levels = [line.split("  ")[0] for line in out.splitlines() if re.match(r"\d", line)]
+    assert levels == ["0", "2 / 1"]
+    difference = [numbers[0][s, 2] - numbers[1][s, 1] for s in range(3)]
+    assert t_interval(difference).text(sign=True) in out
+    (alone,) = [line for line in out.splitlines() if line.startswith("Not compared")]
+    assert alone.endswith(f": {100 * runs[0].densities()[1]:.2f} % of run.")
+
+
+def test_levels_that_no_seed_has_finished_in_both_runs_are_named(made, tmp_path, capsys):
+    other = tmp_path / "short"
+    shutil.copytree(made[0], other)
+    for trial in range(3):
+        shutil.rmtree(other / f"trial_{trial:02}/level_02")
+    assert lottery("compare", made[0], other, "--out", tmp_path / "page") == 0
+    density = 100 * run_folder.read_experiment(made[0]).densities()[2]
+    expected = f"Not compared, because no seed has finished there in both runs: {density:.2f} %."
+    assert expected in capsys.readouterr().out.splitlines()
+
+
+falling = st.lists(st.floats(0.01, 1), max_size=8).map(lambda densities: [1.0, *sorted(densities, reverse=True)])
+
+
+@given(first=falling, second=falling)
+def test_every_pair_of_levels_has_one_density_and_no_level_has_two_partners(first, second):
+    pairs = levels_of_one_density(first, second)
+    assert pairs == [(a, b) for b, a in levels_of_one_density(second, first)]
+    for side in zip(*pairs):
+        assert list(side) == sorted(set(side))
+    for a, b in pairs:
+        assert first[a] == pytest.approx(second[b], rel=SAME_DENSITY)
+    assert levels_of_one_density(first, first) == [(level, level) for level in range(len(first))]
+
+
+def test_one_rate_pairs_every_level_also_of_nets_of_other_sizes():
+    nets = ((40, 100, 100, 10), (40, 200, 100, 10))
+    small, large = (Experiment(sizes=n, rate=0.2, output_rate=0.2, rounds=12).densities() for n in nets)
+    assert small != large  # by rounding
+    assert levels_of_one_density(small, large) == [(level, level) for level in range(13)]
 
 
 def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
