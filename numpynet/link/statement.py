@@ -216,6 +216,8 @@ def _limits(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"nothing is claimed. There are {n} intervals in the tables; around true zeros, about {n / 20:.0f} of them would leave "
         "the 0 out by chance. A sentence that names the densities or cuts at which something was seen has looked at all of "
         "them, one by one.",
+        "On another processor matrix products add in another order, and these trainings magnify that: the same seeds give "
+        "other draws, as other seeds would. Where an interval's end is near 0, the verdict may then be another.",
         *unlike(results),
         "The literature's results are mostly for larger nets and other data. A disagreement is one about this set-up.",
     ]
