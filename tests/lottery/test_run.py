@@ -23,7 +23,7 @@ from numpynet.lottery.experiment import load_examples
 from numpynet.lottery.imp import TICKET, Arm, Monitored, Trained, Training, iterative_pruning
 from numpynet.lottery.run import Group, run_group
 from numpynet.parameters import Layout, Parameters
-from numpynet.pruning import weight_density
+from numpynet.pruning import DisconnectedError, weight_density
 from numpynet.storage import StorageError
 from numpynet.training import Record, begin, early_stop, evaluate
 from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
@@ -423,7 +423,7 @@ def test_a_mask_that_does_not_follow_from_the_level_before_is_refused(whole, tmp
 
 def test_a_run_without_a_path_left_says_which_trial_and_keeps_the_levels_before(tmp_path):
     experiment = replace(TINY, sizes=(64, 2, 2, 10), scope="global", rate=0.9, rounds=4, controls=())
-    with pytest.raises(ValueError, match=r"after level \d of trials 0 to 1: .*fewer rounds"):
+    with pytest.raises(DisconnectedError, match=r"after level \d of trials 0 to 1: .*fewer rounds"):
         run_all(tmp_path, experiment, load_examples(experiment))
     assert (tmp_path / "trial_00/level_00/summary.json").exists()
 
