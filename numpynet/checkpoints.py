@@ -111,6 +111,12 @@ def load_checkpoint(
         ]
         if different:
             raise StorageError(f"cannot resume from {path}: it belongs to another training: {'; '.join(different)}")
+        kept = sorted(name.removeprefix("optimizer.") for name in arrays if name.startswith("optimizer."))
+        if kept != sorted(state.optimizer.slots):
+            raise StorageError(
+                f"cannot resume from {path}: its optimizer remembers {kept}, but here it needs "
+                f"{sorted(state.optimizer.slots)}; another version of numpynet has probably written it, so begin anew"
+            )
         total = plan.total_steps(len(train_split.x))
         if metadata["step"] > total:
             raise StorageError(

@@ -1,7 +1,7 @@
 """Optimizers: what to do with a gradient. Each acts on one flat vector, elementwise and in place.
 
-The docstrings write an optimizer as its paper does; the code below does the same without temporary arrays. theta and
-the state are written to, the gradient is not.
+The docstrings write an optimizer as its paper does, Adam's with sums in place of means; the code below does the same without
+temporary arrays. theta and the state are written to, the gradient is not.
 
 ``update`` is one whole step for a network: decay, optimizer, max-norm and, with a weight mask, the projection that
 keeps every pruned weight at exactly 0, whatever the optimizer remembers (Equation (M10): for elementwise optimizers
@@ -19,8 +19,8 @@ import numpy as np
 from numpynet.fields import keep_float
 from numpynet.parameters import Parameters
 
-# A long vector is updated piece by piece: all that a piece needs (theta, the gradient, two slots, scratch: 10 MB in
-# float32) then stays in the cache from one operation to the next. The operations are elementwise, so the bits are the same.
+# A long vector is updated piece by piece: all that a piece needs (theta, the gradient, two slots, scratch: 10 MB in float32)
+# then stays in the outer cache from one operation to the next. The operations are elementwise, so the bits are the same.
 BLOCK = 2**19
 
 
@@ -195,7 +195,8 @@ class Adam(_Elementwise):
 
     The memory holds weighted sums, as that of momentum does, and a mean is a sum over the sum of its weights, n1 and n2:
     that is all the paper's "bias correction" does. Its m_t is (1 - beta1) m here, and its 1 - beta1^t is (1 - beta1) n1.
-    So each has two operations less to do on a whole vector.
+    The numbers n1 and n2 are all that the weights need, so whole vectors are not multiplied by 1 - beta or divided by
+    1 - beta^t. The sums are larger than the means, by 1000 for s: in float32 it overflows where |g| stays above 5e17.
 
     Examples
     --------

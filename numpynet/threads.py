@@ -70,8 +70,9 @@ def description(chosen: Collection[str] = ()) -> str:
     >>> print(description(set_default()))
     threads of matrix products: OPENBLAS_NUM_THREADS=...
     """
+    default = "default" if "OMP_NUM_THREADS" in chosen else "as OMP_NUM_THREADS"
     settings = ", ".join(
-        f"{name}={os.environ.get(name, 'unset')} ({'default' if name in chosen else 'as you set it'})"
+        f"{name}={os.environ.get(name, 'unset')} ({default if name in chosen else 'as you set it'})"
         for name in VARIABLES
     )
     return f"threads of matrix products: {settings}"

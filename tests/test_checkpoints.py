@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -288,9 +289,22 @@ def test_files_of_another_kind_are_refused(tmp_path):
 def test_a_checkpoint_without_one_of_its_arrays_is_refused(saved):
     path, _ = saved
     arrays, metadata = load_arrays(path, kind="training checkpoint")
-    del arrays["optimizer.v"]
+    del arrays["order"]
     save_arrays(path, arrays, kind="training checkpoint", metadata=metadata)
-    with pytest.raises(StorageError, match=r"run\.npz: it is not a checkpoint of this training \('optimizer\.v'\)"):
+    with pytest.raises(StorageError, match=r"run\.npz: it is not a checkpoint of this training \('order"):
+        load_checkpoint(path, NET, PLAN, SPLIT, seed=3)
+
+
+@pytest.mark.parametrize("kept", [[], ["m"], ["v", "m"]])
+def test_an_optimizer_that_remembers_something_else_is_refused(saved, kept):
+    path, _ = saved
+    arrays, metadata = load_arrays(path, kind="training checkpoint")
+    memory = arrays.pop("optimizer.v")
+    arrays |= {f"optimizer.{name}": memory for name in kept}
+    save_arrays(path, arrays, kind="training checkpoint", metadata=metadata)
+    with pytest.raises(
+        StorageError, match=rf"remembers {re.escape(str(sorted(kept)))}, but here it needs \['v'\]; another"
+    ):
         load_checkpoint(path, NET, PLAN, SPLIT, seed=3)
 
 

@@ -139,7 +139,7 @@ def test_one_thread_unless_the_user_says_otherwise(numpynet_says, monkeypatch):
         ({}, ["1 (default)"] * 4),
         ({"OPENBLAS_NUM_THREADS": "2"}, ["2 (as you set it)", *["1 (default)"] * 3]),
         # OMP_NUM_THREADS alone means every library: a default of ours in a variable that goes before it would undo it.
-        ({"OMP_NUM_THREADS": "3"}, ["3 (default)", "3 (default)", "3 (as you set it)", "3 (default)"]),
+        ({"OMP_NUM_THREADS": "3"}, ["3 (as OMP_NUM_THREADS)"] * 2 + ["3 (as you set it)", "3 (as OMP_NUM_THREADS)"]),
     ],
 )
 def test_verbose_says_how_many_threads_there_are(tmp_path, monkeypatch, setting, expected):

@@ -90,6 +90,23 @@ def test_blocks_change_no_bit(optimizer, monkeypatch):
     assert_same(run(optimizer, density=None), whole)
 
 
+@every_optimizer
+def test_blocks_of_arrays_in_another_order(optimizer, monkeypatch):
+    """What is not contiguous has no flat view: a copy would be updated in its place, and nobody would see it."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(3, 10))
+    plain, state, plain_state = theta.copy(), optimizer.init(theta), optimizer.init(theta)
+    state.slots = {name: np.asfortranarray(slot) for name, slot in state.slots.items()}
+    for _ in range(3):
+        grad = rng.normal(size=theta.shape)
+        optimizer.step(plain, grad, plain_state, 0.1)
+        with monkeypatch.context() as patch:
+            patch.setattr(optimizers, "BLOCK", 7)
+            optimizer.step(theta, np.asfortranarray(grad), state, 0.1)
+    assert np.array_equal(theta, plain)
+    assert all(np.array_equal(state.slots[name], slot) for name, slot in plain_state.slots.items())
+
+
 @pytest.mark.parametrize(
     "settings", [{"clip_norm": 0.1}, {"decay": Decay(coupled=0.01)}, {"decay": Decay(decoupled=0.1, max_norm=0.8)}]
 )

@@ -122,11 +122,7 @@ def linear_backward(
     >>> dx.tolist(), dW.tolist(), db.tolist()
     ([[0.0, 37.5]], [[0.0], [7.5]], [3.0])
     """
-    if dy.shape[-2:] != (cache.x_kept.shape[-2], cache.W_kept.shape[-1]):
-        raise ValueError(
-            f"dy has shape {dy.shape}, but that of the output is needed: "
-            f"(..., {cache.x_kept.shape[-2]}, {cache.W_kept.shape[-1]})"
-        )
+    _check_upstream(dy, cache)
     dW_out, db_out = (None, None) if out is None else out
     dW = _over_examples(cache.x_kept, dy, out=dW_out)  # (..., d_in, d_out)
     if cache.weight_mask is not None:
@@ -162,6 +158,7 @@ def dense_gradient(dy: np.ndarray, cache: LinearCache) -> np.ndarray:
     >>> dense_gradient(np.array([[3.0]]), cache).tolist()
     [[3.0], [6.0]]
     """
+    _check_upstream(dy, cache)
     return _over_examples(cache.x_kept, dy)  # (..., d_in, d_out)
 
 
@@ -196,7 +193,8 @@ def mask_gradients(dy: np.ndarray, cache: LinearCache) -> tuple[np.ndarray, np.n
 
 def _over_examples(x: np.ndarray, dy: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     """x^T dy, the sum over n of the outer products of x_n and dy_n: a gradient with respect to weights."""
-    if dy.shape[-2] == 1:  # there is nothing to sum, and NumPy makes one outer product faster by broadcasting
+    # For one example there is nothing to sum, and NumPy makes the outer product faster by broadcasting.
+    if dy.shape[-2] == 1 and (out is None or out.shape[-2:] == (x.shape[-1], dy.shape[-1])):
         return np.multiply(x.mT, dy, out=out)  # (..., d_in, 1) * (..., 1, d_out)
     return np.matmul(x.mT, dy, out=out)  # (..., d_in, N) @ (..., N, d_out)
 
@@ -209,6 +207,14 @@ def _keeps_form(own: np.ndarray, other: np.ndarray) -> bool:
 def _divided(own: np.ndarray, keep_prob: float | np.ndarray) -> np.ndarray:
     """own / q, written over own, an array of ours, unless q is an array: that may be complex in a derivative check."""
     return np.divide(own, keep_prob, out=own if isinstance(keep_prob, float) else None)
+
+
+def _check_upstream(dy: np.ndarray, cache: LinearCache) -> None:
+    if dy.shape[-2:] != (cache.x_kept.shape[-2], cache.W_kept.shape[-1]):
+        raise ValueError(
+            f"dy has shape {dy.shape}, but that of the output is needed: "
+            f"(..., {cache.x_kept.shape[-2]}, {cache.W_kept.shape[-1]})"
+        )
 
 
 def _check_mask_shapes(

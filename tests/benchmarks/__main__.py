@@ -7,10 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from numpynet import threads
 from numpynet.report import text_table
 from tests.benchmarks import (
-    CHOSEN,
     bench_batches,
     bench_masks,
     bench_process,
@@ -40,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 3:
         parser.error(f"--rounds is {options.rounds}, but at least 3 are needed")
+    if options.page is not None and set(options.only) != set(PARTS):
+        parser.error("--page is the page of all parts: leave out --only, or look at the JSON file")
     about, results = environment(), []
-    print(
-        f"{about['processor']}, {about['cores']} cores, load {about['load when it began']}; {threads.description(CHOSEN)}"
-    )
+    print(f"{about['processor']}, {about['cores']} cores, load {about['load when it began']}, one thread for all")
     for name in options.only:
         print(f"\n{name} ...", file=sys.stderr, flush=True)
         new = PARTS[name](options.rounds)

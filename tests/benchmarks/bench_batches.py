@@ -58,7 +58,7 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def growth(rounds: int) -> list[Result]:
-    """Return the exponents of a step of digits-like nets."""
+    """Return the exponents with which the time of a step grows, and that of a pruning experiment."""
     series = {
         "batch": {n: ours((784, 300, 100, 10), n, steps=2) for n in (64, 256, 1024, 4096)},
         "width": {n: ours((n, n, n, 10), 64, steps=2, split=random_split((n, 10), 640)) for n in (128, 256, 512, 1024)},

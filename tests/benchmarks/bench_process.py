@@ -24,7 +24,7 @@ TRAIN = """
 import numpy as np
 from tests.benchmarks.bench_step import LENET, LENET_BATCH, {function}
 run = {function}(LENET, LENET_BATCH{more})
-assert run is not None
+if run is None: raise ModuleNotFoundError("No module named 'torch'")
 for _ in range(5): run()
 """
 MEMORY = {
@@ -49,17 +49,22 @@ print(sorted(times)[1])
 # The time and the memory of a child that has ended are in the counts of its parent, so each has a parent of its own.
 ASK = """
 import os, resource, subprocess, sys
-done = subprocess.run([sys.executable, "-c", sys.argv[1]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+done = subprocess.run([sys.executable, "-c", sys.argv[1]], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(done.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+error = done.stderr.splitlines()[-1:] if done.returncode else []
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss, *error)
 """
 
 
 def ask(code: str) -> tuple[float, float] | None:
-    """Return processor seconds and peak memory in MB of a fresh Python that runs this; None if it fails."""
-    said = subprocess.run([sys.executable, "-c", ASK, code], capture_output=True, text=True, check=True).stdout.split()
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    return None if int(said[0]) else (float(said[1]), float(said[2]) / unit)
+    """Return processor seconds and peak memory in MB of a fresh Python that runs this; None if its peer is absent."""
+    said = subprocess.run([sys.executable, "-c", ASK, code], capture_output=True, text=True, check=True).stdout
+    seconds, memory, error = (*said.split(maxsplit=2), "")[:3]
+    if "No module named 'torch'" in error:
+        return None
+    if error:
+        raise RuntimeError(f"a fresh Python failed with {error.strip()}:\n{code}")
+    return float(seconds), float(memory) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def starts(codes: Mapping[str, str], rounds: int) -> Times:

@@ -44,7 +44,10 @@ class Case(NamedTuple):
 
 
 class Parts:
-    """Collects how long the parts of every step took, by wrapping the functions that a step calls."""
+    """Collects how long the parts of every step took, by wrapping the functions that a step calls.
+
+    To look at the clock costs a microsecond or so, which the whole step pays for each of its parts.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
@@ -53,9 +56,9 @@ class Parts:
         """Return the function, with its times added to this part."""
 
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             result = function(*arguments, **named)
-            self.seconds[part].append(time.perf_counter() - start)
+            self.seconds[part].append(time.process_time() - start)
             return result
 
         return wrapped
@@ -66,7 +69,7 @@ class Parts:
         with contextlib.ExitStack() as stack:
             for owner, name, part in (
                 (training, "_step", "whole step"),
-                (training, "draw_step", "batch and unit masks"),
+                (training, "draw_step", "drawing the batch and unit masks"),
                 (MLP, "forward", "forward"),
                 (MLP, "backward", "backward"),
                 (training, "update", "optimizer"),
@@ -82,8 +85,8 @@ def alone(case: Case) -> dict[str, Callable[[], object]]:
     h = [rng.random((*lead, case.batch, d), dtype=np.float32) for d in case.sizes]
     W = [rng.random((*lead, a, b), dtype=np.float32) for a, b in zip(case.sizes, case.sizes[1:])]
     out, dh, dW = ([np.empty_like(a) for a in arrays] for arrays in (h, h, W))
-    n = sum(w.size for w in W) + sum(b.shape[-1] * max(1, case.replicates or 1) for b in h[1:])
-    n = n if case.density is None or case.density > 0.5 else int(n * case.density)
+    weights, biases = sum(w.size for w in W), sum(case.sizes[1:]) * (case.replicates or 1)
+    n = biases + (weights if case.density is None else int(weights * case.density))
     theta, g = (rng.random(n, dtype=np.float32) for _ in range(2))
     state = case.optimizer.init(theta)
 
@@ -128,21 +131,23 @@ def parts_of(case: Case, rounds: int) -> list[Result]:
         for _ in range(max(1, rounds // 10)):
             run()
     least = in_turns(alone(case), rounds=rounds, calls=10)
-    whole = float(np.median(parts.seconds.pop("whole step")))
-    results, bound = [], sum(least.median(part) for part in least.seconds)
-    medians = {part: float(np.median(seconds)) for part, seconds in parts.seconds.items()}
-    medians["all else"] = whole - sum(medians.values())
-    for part, median in medians.items():
-        note = f"{100 * median / whole:.0f} % of the step"
+    microseconds = {part: 1e6 * np.array(seconds) for part, seconds in parts.seconds.items()}  # each once in a step
+    whole = microseconds.pop("whole step")
+    microseconds["all else, gathering the batch included"] = whole - sum(microseconds.values())
+    results, bound = [], 1e6 * sum(least.median(part) for part in least.seconds)
+    for part, times in microseconds.items():
+        note = f"{100 * np.median(times) / np.median(whole):.0f} % of the step"
         if part in least.seconds:
             what = "its operations" if part == "optimizer" else "its products"
             note += f"; {what} alone {1e6 * least.median(part):.0f} us"
-        low, high = np.quantile(parts.seconds[part], (0.25, 0.75)) if part in parts.seconds else (None, None)
-        results.append(
-            Result(case.section, part, 1e6 * median, "us", low and 1e6 * low, high and 1e6 * high, note=note)
-        )
-    note = f"products and optimizer alone are {100 * bound / whole:.0f} % of it"
-    return [*results, Result(case.section, "whole step", 1e6 * whole, "us", note=note)]
+        results.append(_microseconds(case.section, part, times, note))
+    note = f"products and optimizer alone are {100 * bound / np.median(whole):.0f} % of it"
+    return [*results, _microseconds(case.section, "whole step", whole, note)]
+
+
+def _microseconds(section: str, part: str, times: np.ndarray, note: str) -> Result:
+    low, median, high = (float(quantile) for quantile in np.quantile(times, (0.25, 0.5, 0.75)))
+    return Result(section, part, median, "us", low, high, note=note)
 
 
 def cases() -> Sequence[Case]:

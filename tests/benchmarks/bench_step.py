@@ -24,6 +24,7 @@ SMALL = {  # name -> sizes, batch
     "digits 64-64-32-10, batch 64": ((64, 64, 32, 10), 64),
 }
 DOCUMENT, DOCUMENT_BATCH, DOCUMENT_KEEP_PROB = (784, 500, 10), 64, 0.5
+DENSITIES = (1.0, 0.2, 0.036)
 N_TRAIN = 6000
 
 
@@ -198,11 +199,11 @@ def measure(rounds: int) -> list[Result]:
     contestants = {
         "matrix products": products(*net),
         "numpynet": ours(*net),
-        **{f"numpynet, masks {100 * d:g} %": ours(*net, density=d) for d in (0.2, 0.036)},
+        **{f"numpynet, masks {100 * d:g} %": ours(*net, density=d) for d in DENSITIES},
         "numpynet, 3.6 % compacted": ours(*net, density=0.036, compacted=True),
         "PyTorch": in_torch(*net),
         "PyTorch fused": in_torch(*net, fused=True),
-        **{f"PyTorch prune {100 * d:g} %": in_torch(*net, density=d) for d in (0.2, 0.036)},
+        **{f"PyTorch prune {100 * d:g} %": in_torch(*net, density=d) for d in DENSITIES},
         "scikit-learn": in_sklearn(*net),
         "gathering its batches": gathering(*net),
     }
@@ -219,14 +220,15 @@ def measure(rounds: int) -> list[Result]:
     return [
         Result("a", "numpynet, time of a step", 100 * a.median("numpynet"), "ms"),
         Result("a", "matrix products alone, time of a step", 100 * a.median("matrix products"), "ms"),
-        ratio("a", a, "numpynet, masks 20 %", "PyTorch prune 20 %", limit=0.45),
-        ratio("a", a, "numpynet, masks 3.6 %", "PyTorch prune 3.6 %", limit=0.45),
+        *(
+            ratio("a", a, f"numpynet, masks {100 * d:g} %", f"PyTorch prune {100 * d:g} %", limit=0.45)
+            for d in DENSITIES
+        ),
         ratio("a", a, "numpynet", "PyTorch fused", limit=0.80, note="no masks on either side"),
         ratio("a", a, "numpynet", "PyTorch"),
         ratio("a", a, "numpynet", "scikit-learn"),
         ratio("a", a, "numpynet", "matrix products", limit=1.7),
-        ratio("a", a, "numpynet, masks 20 %", "matrix products", limit=1.7),
-        ratio("a", a, "numpynet, masks 3.6 %", "matrix products", limit=1.7),
+        *(ratio("a", a, f"numpynet, masks {100 * d:g} %", "matrix products", limit=1.7) for d in DENSITIES),
         ratio("a", a, "numpynet, masks 3.6 %", "numpynet", note="survivors alone are updated"),
         ratio("a", a, "numpynet, 3.6 % compacted", "numpynet", limit=0.75, note="weights in half of the units"),
         ratio("a", a, "gathering its batches", "numpynet", note="so prefetching can win no more"),

@@ -131,7 +131,10 @@ def line(result: Result) -> tuple[str, ...]:
     digits = 0 if result.unit == "us" else 2
     spread = "" if result.low is None else f"{result.low:.{digits}f} to {result.high:.{digits}f}"
     minima = "" if result.minima is None else f"{result.minima:.3f}"
-    value = f"{result.value:.3f}" if result.unit in ("ratio", "exponent") else f"{result.value:.3g} {result.unit}"
+    if result.unit in ("ratio", "exponent"):
+        value = f"{result.value:.3f}"
+    else:
+        value = f"{result.value:.0f} {result.unit}" if result.value >= 100 else f"{result.value:.3g} {result.unit}"
     notes = "; ".join(text for text in (result.verdict, result.note) if text)
     return result.what, value, spread, minima, _limit(result), notes
 

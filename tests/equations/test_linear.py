@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -297,6 +299,50 @@ def test_out_receives_the_same_bits_and_need_dx_leaves_only_dx_out(draw: Draw) -
     assert dx is None
     assert dW_out is out[0] and db_out is out[1]
     assert np.array_equal(out[0], dW) and np.array_equal(out[1], db)
+
+
+@pytest.mark.equation("B5", "B6", "B22")
+@given(draw=draws(), n=st.integers(0, 2), with_mask=st.booleans())
+def test_batches_of_none_one_and_two_examples(draw: Draw, n: int, with_mask: bool) -> None:
+    a = dense(draw) if not with_mask else masked(draw)
+    few = a | {name: a[name][:n] for name in ("x", "unit_mask") if name in a}
+    _, cache = linear_forward(**few)
+    dy = draw.rng(5).normal(size=(n, draw.d_out)) + 1j * draw.rng(6).normal(size=(n, draw.d_out))
+    expected = np.einsum("ni,nj->ij", cache.x_kept, dy)
+    assert_close(dense_gradient(dy, cache), expected)
+    expected = expected * a.get("weight_mask", 1)
+    out = np.full((draw.d_in, draw.d_out), np.nan + 0j), np.full(draw.d_out, np.nan + 0j)
+    _, dW, db = linear_backward(dy, cache, out=out)
+    assert dW is out[0] and db is out[1]
+    assert_close(dW, expected)
+    assert_close(db, sum(dy, np.zeros(draw.d_out)))
+    dx, dW, db = linear_backward(dy, cache)
+    assert not any(np.shares_memory(dy, gradient) for gradient in (dx, dW, db))
+
+
+@pytest.mark.parametrize("function", [dense_gradient, mask_gradients, linear_backward])
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_gradient_of_another_output_is_refused(function: Callable, n: int) -> None:
+    _, cache = linear_forward(np.ones((n, 5)), np.ones((5, 2)), np.zeros(2))
+    for shape in ((2, 2), (1, 1), (3, 1), (4 - n, 2), (2,)):
+        with pytest.raises(ValueError, match="that of the output is needed"):
+            function(np.zeros(shape), cache)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (5, 1), (6, 2), (3, 6, 2), (2,)])
+def test_a_gradient_is_not_spread_over_an_out_of_another_shape(shape: tuple[int, ...]) -> None:
+    y, cache = linear_forward(np.ones((1, 5)), np.ones((5, 2)), np.zeros(2))
+    with pytest.raises(ValueError):
+        linear_backward(np.ones_like(y), cache, out=(np.empty(shape), np.empty(2)))
+
+
+@pytest.mark.equation("B1")
+def test_biases_may_have_leading_axes_that_nothing_else_has() -> None:
+    rng = np.random.default_rng(1)
+    x, W, b = rng.normal(size=(4, 5)), rng.normal(size=(5, 3)), rng.normal(size=(2, 3))
+    assert_close(linear_forward(x, W, b)[0], x @ W + b[:, None])
+    assert_close(linear_forward(x[None], W, b)[0], x @ W + b[:, None])
+    assert_close(linear_forward(x, W, b[:1])[0], (x @ W + b[0])[None])
 
 
 @pytest.mark.equation("N30")
