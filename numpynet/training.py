@@ -232,16 +232,16 @@ def train(
     mask = _imposed(state, None)
     if not state.history:
         yield _record(state, None, per_epoch, monitors)
-    survivors, seen = None, True
+    survivors, pruning, seen = None, None, True
     try:
         while state.step < (total if until is None else min(until, total)):
             if seen or state.weight_mask is not mask:  # who watches may have changed parameters, optimizer or mask
                 _return(survivors, state)
                 mask = _imposed(state, mask)
-                survivors, seen = _survivors(state), False
+                survivors, pruning, seen = _survivors(state), _pruning(mask), False
             lr = _learning_rate(plan, state.step)
             with np.errstate(over="ignore", invalid="ignore"):  # said in words by _check_loss instead
-                loss = _step(state, train_split, gradients, survivors, lr)
+                loss = _step(state, train_split, gradients, survivors, pruning, lr)
             state.batch_loss_sum += loss  # in place: it stays an array also for a single run
             state.batch_loss_count += 1
             if on_step is not None:
@@ -410,14 +410,24 @@ def _return(survivors: Survivors | None, state: TrainingState) -> None:
         survivors.return_to(state.optimizer)
 
 
+def _pruning(mask: Parameters | None) -> Parameters | None:
+    """The mask if it prunes anything. One that keeps all changes no bit, and costs two operations on whole vectors."""
+    return None if mask is None or mask.vector.all() else mask
+
+
 def _step(
-    state: TrainingState, train_split: Split, gradients: Parameters, survivors: Survivors | None, lr: float
+    state: TrainingState,
+    train_split: Split,
+    gradients: Parameters,
+    survivors: Survivors | None,
+    mask: Parameters | None,
+    lr: float,
 ) -> np.ndarray:
     """One step: batch, masks, forward, backward, update. Returns the loss of the batch, (...,)."""
-    plan, theta, mask = state.plan, state.theta, state.weight_mask
+    plan, theta = state.plan, state.theta
     net, batch, unit_masks = draw_step(state, len(train_split.x))
     x, y = np.take(train_split.x, batch, axis=0), train_split.y[batch]  # (..., B, d), (..., B)
-    layer_mask = _mask_of_layers(state)
+    layer_mask = mask if state.frozen is None else None
     logits, caches = net.forward(theta, x, weight_mask=layer_mask, unit_masks=unit_masks, trusted=True, masked=True)
     loss, loss_cache = plan.loss.forward(logits, y)
     _check_loss(loss, caches, state)

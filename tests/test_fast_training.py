@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpynet import optimizers, survivors
+from numpynet import optimizers, survivors, training
 from numpynet.data.dataset import Split
 from numpynet.layer_rules import dropconnect, targeted_weight_dropout, unit_dropout
 from numpynet.network import MLP
@@ -81,6 +81,18 @@ def test_the_state_is_whole_wherever_the_training_stops(density, every, until, s
         plain = run(Adam(0.8, 0.95), density=density, every=every, until=until, seed=(seed,))
     assert_same(fast, plain)
     assert fast[2] == min(until, 11)
+
+
+@every_optimizer
+@pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.1}, {"decay": Decay(coupled=0.01, max_norm=0.8)}])
+def test_a_mask_that_keeps_all_is_no_mask(optimizer, settings, monkeypatch):
+    seen, of = [], training._pruning
+    monkeypatch.setattr(training, "_pruning", lambda mask: seen.append(of(mask)) or seen[-1])
+    nothing_pruned = run(optimizer, density=1.1, **settings)
+    assert seen and not any(seen)
+    assert_same(nothing_pruned, run(optimizer, density=None, **settings))
+    monkeypatch.setattr(training, "_pruning", lambda mask: mask)
+    assert_same(nothing_pruned, run(optimizer, density=1.1, **settings))
 
 
 @every_optimizer
