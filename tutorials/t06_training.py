@@ -12,7 +12,7 @@
 # %%
 from numpynet import threads
 
-threads.set_default()  # one thread: for matrices this small it is much faster. It must come before NumPy is imported.
+threads.set_default()  # one thread: never much slower for small matrices, and faster on a busy machine. Before NumPy is imported.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -83,7 +83,9 @@ for lr in (0.04, 0.079, 0.081):
 # \end{gathered} \tag{O5}
 # $$
 #
-# Both means start from 0 and would be too small at first; the divisions by $1 - \beta^t$ mend that. Multiply all
+# Both means start from 0 and would be too small at first; the divisions by $1 - \beta^t$ mend that: what is left is a
+# weighted sum over the sum of its weights. (numpynet's `Adam` keeps the sums, $m_t / (1 - \beta_1)$ and
+# $s_t / (1 - \beta_2)$, which makes the same step.) Multiply all
 # gradients by 1000: Adam's step stays the same (but for $\epsilon$). Its step is about $\eta$ where the gradient
 # keeps its sign, whatever the gradient's size.
 
@@ -120,6 +122,8 @@ for name, step, state, lr, library in (
         library.step(other, slope(other), other_state, lr)
         path.append(theta)
     assert np.allclose(theta, other, rtol=0, atol=1e-12)  # the line above and numpynet's optimizer agree
+    if library == Adam():
+        assert np.allclose((1 - 0.9) * other_state.slots["m_sum"], state[0])  # the same memory, as a sum
     walks[name] = np.array(path)  # (61, 2)
     print(f"{name:18s} distance to the minimum after 60 steps: {np.linalg.norm(theta - c):.4f}")
     assert np.linalg.norm(theta - c) < 0.3

@@ -219,8 +219,9 @@ assert abs(drawn.mean(dtype=np.float64) - 0.8) < np.sqrt(np.log(2e9) / 2e6)
 # ## Move 5: one vector, updated in place
 #
 # Adam reads and writes as many numbers as there are weights, a dozen times. Written as the paper writes it, array by
-# array, each line makes new arrays. On *one* flat vector, into memory that is there already, and with the constants taken
-# out of the vectors (numpynet's Adam remembers the sums $m/(1-\beta_1)$ and $s/(1-\beta_2)$), it is the same step:
+# array, each line makes new arrays. The library does it on *one* flat vector, into memory that is there already. And it
+# remembers sums instead of means: $\hat m$ is a weighted sum of gradients over the sum of its weights, so the factors
+# $1 - \beta$ and $1 - \beta^t$ meet in one number and need not go through the vectors. It is the same step, to rounding:
 
 # %%
 net = MLP((64, 100, 100, 10))
@@ -303,7 +304,7 @@ compare(
 # %% [markdown]
 # In *training* two things can be saved under a mask, and both leave the results alone. The first: a pruned weight has
 # gradient 0 and memory 0 and stays where it is (Equations (M10) and (M16)), so the optimizer need only see the
-# survivors. The library does that by itself, where they are less than half.
+# survivors. The library does that by itself, where they are at most half.
 
 # %%
 gradients = Parameters(rng.standard_normal(big.layout.size).astype(np.float32), big.layout) * mask
@@ -388,8 +389,8 @@ assert len(ratios) == 11 and all(np.isfinite(list(ratios.values())))
 # %% [markdown]
 # ## The whole step
 #
-# All moves together are the library's training step. Its docstrings keep the plain forms, and tests hold the fast
-# ones beside them. Here is the plainest of all for comparison, on a LeNet-300-100 with dropout and Adam: `float64`,
+# All moves together are the library's training step. Tests hold the fast forms beside the plain
+# ones. Here is the plainest of all for comparison, on a LeNet-300-100 with dropout and Adam: `float64`,
 # all gradients, masks by `binomial`.
 
 # %%
@@ -466,8 +467,9 @@ compare("the whole step, 784-300-100-10", plain_step, fast_step, rounds=9, repea
 #
 # <details><summary>Answer</summary>
 #
-# `float32` rounds to seven digits. Masks by comparison are other draws of the same law. One thread or several, one
-# vector, and stacks may add in another order, which can change the last digit. Leaving out `dx` changes nothing.
+# `float32` rounds to seven digits. Masks by comparison are other draws of the same law. One thread or several, and
+# stacks, may add in another order, which can change the last digit. Adam's sums round in other places than its means
+# would; one vector in place of several arrays changes nothing, and neither does leaving out `dx`.
 #
 # </details>
 #
