@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpynet import threads
+from numpynet.dask_cluster import ANSWER_SECONDS, check_scheduler
 from numpynet.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 RETRIES = 2  # how often a task is done again after the death of its worker
-CONNECT_SECONDS = 10  # to wait for a scheduler
 
 
 class WorkerLost(RuntimeError):
@@ -294,19 +294,16 @@ def _check_can_be_sent(function: Callable) -> None:
 @contextlib.contextmanager
 def _dask(address: str) -> Iterator[Executor]:
     """The workers of a Dask scheduler as an executor. Dask itself gives a lost worker's tasks to another one."""
-    try:
-        from distributed import Client
-        from distributed.scheduler import KilledWorker
-    except ImportError:
-        raise ValueError(
-            "a Dask cluster needs the package distributed: pip install 'numpynet[cluster]'; --workers does without"
-        ) from None
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from None
-    with client:
+    if not check_scheduler(address):  # and so, no client that never was connected: it hangs at the end of the process
+        print(
+            f"{address} has no workers yet; the work waits for the first. To start one: dask worker {address} --nthreads 1",
+            file=sys.stderr,
+        )
+    from distributed import Client
+    from distributed.scheduler import KilledWorker
+
+    with Client(address, timeout=ANSWER_SECONDS, set_as_default=False) as client:
         try:
-            yield client.get_executor()
+            yield client.get_executor(pure=False)  # or equal tasks, of other commands too, would be one
         except KilledWorker as error:
             raise WorkerLost(f"Dask gave up a task: {error}") from error

@@ -22,6 +22,7 @@ PACKAGE = ROOT / "numpynet"
 FLOORS = [
     ["equations"],
     ["fields", "storage", "seeding", "statistics", "progress", "threads"],
+    ["dask_cluster"],
     ["parallel"],
     ["data"],
     ["parameters"],
@@ -52,6 +53,7 @@ OUTSIDE = {"numpy", "matplotlib"}
 OUTSIDE_OF = {
     Path("equations"): {"numpy"},
     Path("classifier.py"): {"numpy", "sklearn"},
+    Path("dask_cluster.py"): {"distributed"},
     Path("parallel.py"): {"distributed"},
     Path("conformance"): {"numpy", "pytest", "hypothesis"},
 }

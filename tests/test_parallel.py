@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from numpynet import parallel, threads
+from numpynet import dask_cluster, threads
 from numpynet.parallel import WorkerLost, run_tasks
 
 HERE = Path(__file__).parent
@@ -221,7 +222,7 @@ def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tasks, 
     distributed = pytest.importorskip("distributed", reason="a Dask cluster needs: pip install 'numpynet[cluster]'")
     (tmp_path / "flag").touch()
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=":0"
     ) as cluster:
         address = cluster.scheduler_address
         jobs = [tasks.Task(n, tmp_path / "flag" if n == 3 else None) for n in range(8)]
@@ -231,18 +232,54 @@ def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tasks, 
         assert run_tasks(tasks.train_group, groups, scheduler=address) == run_tasks(tasks.train_group, groups)
         with pytest.raises(ValueError, match="task 2 failed"):
             run_tasks(tasks.fails, range(5), scheduler=address)
-        with pytest.raises(WorkerLost, match="Dask gave up a task"):
+        with pytest.raises(WorkerLost, match=r"Dask gave up a task.* on 4 different workers"):
             run_tasks(tasks.deadly, range(5), scheduler=address)
+        assert wait_until(lambda: len(cluster.scheduler.workers) == 2)  # closing trips over a worker that is starting
 
 
 @pytest.mark.slow
-def test_a_dask_scheduler_that_does_not_answer(monkeypatch):
+def test_an_address_that_is_not_that_of_a_dask_scheduler(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="a Dask cluster needs: pip install 'numpynet[cluster]'")
+    monkeypatch.setattr(dask_cluster, "ANSWER_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # listens, and never says a word
+        for address in ("tcp://127.0.0.1:1", f"tcp://127.0.0.1:{mute.getsockname()[1]}"):
+            with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{address}' within 1 s"):
+                run_tasks(abs, [1, 2], scheduler=address)
+    for address in ("nowhere", "", "http://127.0.0.1:8786", "tls://127.0.0.1:8786"):
+        with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{address}': .*like tcp://10"):
+            run_tasks(abs, [1, 2], scheduler=address)
+    with distributed.LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0"
+    ) as cluster:
+        (worker,) = cluster.workers.values()
+        with pytest.raises(ValueError, match=f"a worker of Dask .*: {cluster.scheduler_address}"):
+            run_tasks(abs, [1, 2], scheduler=worker.address)
+
+
+@pytest.mark.slow
+def test_a_wrong_address_leaves_no_client_behind_to_hang_at_the_end():
     pytest.importorskip("distributed", reason="a Dask cluster needs: pip install 'numpynet[cluster]'")
-    monkeypatch.setattr(parallel, "CONNECT_SECONDS", 1)
-    with pytest.raises(ValueError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:1'"):
-        run_tasks(abs, [1, 2], scheduler="tcp://127.0.0.1:1")
-    with pytest.raises(ValueError, match=r"no Dask scheduler answers at 'nowhere'"):
-        run_tasks(abs, [1, 2], scheduler="nowhere")
+    code = "from numpynet.parallel import run_tasks; run_tasks(abs, [1, 2], scheduler='nowhere')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stderr.count("Traceback") == 1 and "ValueError: no Dask scheduler" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_work_waits_for_the_first_dask_worker_and_equal_tasks_are_all_done(tasks, capsys):
+    distributed = pytest.importorskip("distributed", reason="a Dask cluster needs: pip install 'numpynet[cluster]'")
+    with (
+        distributed.LocalCluster(
+            n_workers=0, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=":0"
+        ) as cluster,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        address = cluster.scheduler_address
+        found = thread.submit(run_tasks, tasks.draws, [3, 3, 3], scheduler=address)
+        said = []
+        assert wait_until(lambda: said.append(capsys.readouterr().err) or "has no workers yet" in "".join(said))
+        assert f"dask worker {address} --nthreads 1" in "".join(said)
+        cluster.scale(1)
+        assert len(set(found.result(timeout=60))) == 3  # each drew for itself
 
 
 def test_a_cluster_needs_its_package(monkeypatch):

@@ -50,6 +50,11 @@ def surroundings(task: object) -> dict[str, object]:
     }
 
 
+def draws(n_bytes: int) -> bytes:
+    """Return bytes that nobody else has."""
+    return os.urandom(n_bytes + 16)
+
+
 def says_hello_and_sleeps(folder: Path) -> None:
     """Leave the process id in a folder, and sleep for a minute."""
     (folder / str(os.getpid())).touch()
