@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from numpynet.dask_cluster import check_scheduler
 from numpynet.data import load_digits, load_mnist, load_mnist1d
 from numpynet.experiments.publish import Report, publish
 from numpynet.parallel import run_tasks
@@ -116,6 +117,8 @@ def run_all(collection: Collection, names: Sequence[str], options: Namespace, sa
     """
     where = {"workers": options.workers, "scheduler": options.scheduler}
     spread = options.workers > 1 or options.scheduler is not None
+    if options.scheduler is not None:
+        check_scheduler(options.scheduler)
     at_once = spread and len(names) > 1
     pages, runs, sets = [], [], {}
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import threading
 import time
 from argparse import Namespace
@@ -15,17 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from numpynet import report
+from numpynet.dask_cluster import check_scheduler
 from numpynet.experiments.lottery_clock import clock, measure
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.publish import publish
 from numpynet.lottery import run_folder, run_results
-from numpynet.lottery.experiment import Examples, Experiment, load_examples
+from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
 from numpynet.lottery.imp import Level
 from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
 from numpynet.lottery.run import Group, clear_leftovers, run_group
 from numpynet.parallel import run_tasks
 from numpynet.progress import Progress
 from numpynet.statistics import t_interval
+from numpynet.storage import StorageError
 
 
 def configured(options: Namespace) -> Experiment:
@@ -103,6 +106,8 @@ def resume(options: Namespace) -> int:
 
 
 def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
+    if options.scheduler is not None and not options.dry_run:
+        check_scheduler(options.scheduler)  # before the folder is claimed
     examples = load_examples(experiment, options.data_folder)
     _describe(experiment, examples)
     estimate = measure(experiment, examples)
@@ -123,10 +128,10 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
             )
         groups = [
             Group(
-                str(folder),
+                str(folder.absolute()),  # a worker may have been started in another folder
                 experiment,
                 trials,
-                None if options.data_folder is None else str(options.data_folder),
+                None if options.data_folder is None else str(options.data_folder.absolute()),
                 options.save_every,
             )
             for trials in experiment.groups
@@ -220,11 +225,26 @@ def run_and_tell(group: Group) -> None:
     Parameters
     ----------
     group : the replicates of one stack, and the folder of their run
+
+    Raises
+    ------
+    StorageError
+        The folder does not hold this run where the worker looks.
     """
+    folder = Path(group.folder)
+
+    def check() -> None:
+        if not (folder / "config.json").exists() or differences(run_folder.read_experiment(folder), group.experiment):
+            raise StorageError(
+                f"{folder} does not hold this run on {platform.node()}, where a worker was to go on with it: the command and "
+                "all workers need the same file system; or the folder was removed meanwhile"
+            )
 
     def on_level(group: Group, level: Level) -> None:
-        run_folder.log(Path(group.folder), "level", **level_facts(group, level))
+        check()  # a task of Dask outlives its command, and must not fill the folder of another run
+        run_folder.log(folder, "level", **level_facts(group, level))
 
+    check()
     run_group(group, on_level=on_level)
 
 

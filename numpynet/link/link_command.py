@@ -151,7 +151,8 @@ def setup_of(data, *, quick: bool, folder: Path | None = None) -> Bench:
     >>> bench.steps, bench.folder.name
     (400, 'parts')
     """
-    bench = bench_of(data, folder=None if folder is None else folder / PARTS, **SETUPS[data.name])
+    parts = None if folder is None else folder.absolute() / PARTS  # a worker may have been started in another folder
+    bench = bench_of(data, folder=parts, **SETUPS[data.name])
     return bench._replace(steps=QUICK_STEPS, rounds=QUICK_ROUNDS) if quick else bench
 
 
