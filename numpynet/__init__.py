@@ -14,4 +14,4 @@ The parts are imported by name::
 This module itself imports nothing, so that ``numpynet --help`` answers at once.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

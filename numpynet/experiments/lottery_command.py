@@ -118,9 +118,15 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
     began = time.monotonic()
     with run_folder.locked(folder):
         known = run_folder.claim(folder, experiment, examples, report.versions())
+        if known and (others := run_folder.other_versions(folder, report.versions())):
+            print(
+                f"note: {folder} was begun with {'; '.join(others)}. What is trained from here on may differ from what the "
+                "versions of the beginning would give; for a run of one kind, take another folder with --out",
+                flush=True,
+            )
         wanted = experiment.replicates * experiment.trainings
         done = len(run_results.finished(folder, experiment)) if known else 0
-        run_folder.log(folder, "begun", done=done, of=wanted, workers=options.workers)
+        run_folder.log(folder, "begun", done=done, of=wanted, workers=options.workers, versions=report.versions())
         if known:
             left = estimate.seconds(min(options.workers, len(experiment.groups))) * (1 - done / wanted)
             print(

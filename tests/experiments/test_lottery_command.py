@@ -113,6 +113,21 @@ def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch
     assert contents(made[0]) == before
 
 
+def test_a_run_that_goes_on_with_other_versions_says_so(made, capsys, monkeypatch):
+    monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
+    versions = lottery_command.report.versions()
+    assert lottery("resume", made[0]) == 0
+    assert "was begun with" not in capsys.readouterr().out
+    begun = (made[0] / "environment.json").read_text()
+    monkeypatch.setattr(lottery_command.report, "versions", lambda: versions | {"NumPy": "9.9", "numpynet": "8.8"})
+    assert lottery("resume", made[0]) == 0
+    said = capsys.readouterr().out
+    assert f"was begun with numpynet {versions['numpynet']}, now 8.8; NumPy {versions['NumPy']}, now 9.9. What" in said
+    assert (made[0] / "environment.json").read_text() == begun
+    events = [json.loads(line) for line in (made[0] / "log.jsonl").read_text().splitlines()]
+    assert [event for event in events if event["event"] == "begun"][-1]["versions"]["NumPy"] == "9.9"
+
+
 def test_other_options_are_refused_with_the_difference(made, capsys):
     before = contents(made[0])
     assert lottery("run", "quick", *OPTIONS, "--lr", "0.02", "--scope", "global", "--out", made[0]) == 2
