@@ -35,7 +35,9 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "--assignment", metavar="NAME", help="its name, or a .py file that defines ASSIGNMENT; kept in GRADES"
     )
-    parser.add_argument("-j", "--jobs", type=positive, default=1, metavar="N", help="how many at a time (default: 1)")
+    parser.add_argument(
+        "-j", "--jobs", "--workers", type=positive, default=1, metavar="N", help="how many at a time (default: 1)"
+    )
     parser.add_argument(
         "--detail", choices=DETAILS, default="ratio", help="how much students are told (default: %(default)s)"
     )

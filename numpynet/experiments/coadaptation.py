@@ -180,7 +180,7 @@ def report(
     ----------
     setup, seeds : data and training; one replicate for each seed
     keep_probs : of the hidden layers
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------

@@ -49,7 +49,7 @@ def gains(
     setup, seeds : data and training; one replicate for each seed
     sizes : numbers of training examples n
     keep_probs : to hold against 1, no dropout
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------
@@ -109,7 +109,7 @@ def report(
     setup, seeds : data and training; one replicate for each seed
     sizes : numbers of training examples n
     keep_probs : to hold against 1, no dropout
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------

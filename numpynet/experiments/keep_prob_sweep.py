@@ -61,7 +61,7 @@ def sweep(
     setup, seeds : data and training; one stack of replicates for each keep probability
     keep_probs : q in (0, 1]
     fix_kept : False for fixed n; True for fixed q * n, with n = (half the set-up's width) / q, rounded
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------
@@ -170,7 +170,7 @@ def report(
     keep_probs : q, at fixed width n
     fixed_kept : q, at fixed q * n
     n_masks : drawn for each example and layer, for the slopes
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------

@@ -198,7 +198,7 @@ def measure_each(
     measure : a function of a module; it counts its steps of training on its last argument
     conditions : the other arguments; no measurement depends on another
     what, n_steps : for the progress line: a word or two, and the steps of one measurement
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------
@@ -211,7 +211,7 @@ def measure_each(
     """
     conditions = list(conditions)
     places = dict(where or {})
-    if places.get("workers", 1) > 1 or places.get("scheduler") is not None:
+    if places.get("workers", 1) > 1 or any(places.get(place) is not None for place in ("scheduler", "executor")):
         return run_tasks(measure_condition, [Condition(measure, c) for c in conditions], what=what, **places)
     steps = Steps(what, len(conditions) * n_steps)
     found = [measure(*condition, steps) for condition in conditions]

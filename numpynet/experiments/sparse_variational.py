@@ -270,7 +270,7 @@ def report(
     ----------
     setup, seeds : data and training; one replicate for each seed
     kl_weights : of the divergence; 1 is the variational bound
-    where : ``workers`` or ``scheduler`` of ``numpynet.parallel.run_tasks``, or None
+    where : ``workers``, ``scheduler`` or ``executor`` of ``numpynet.parallel.run_tasks``, or None
 
     Returns
     -------

@@ -2,13 +2,14 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from numpynet.data import load_digits
 from numpynet.experiments.publish import Report, Table, publish
-from numpynet.experiments.setup import Setup, Steps, accuracies, direction, paired, train_stack
+from numpynet.experiments.setup import Setup, Steps, accuracies, direction, measure_each, paired, train_stack
 from numpynet.figures import new_figure
 from numpynet.statistics import t_interval
 from numpynet.training import Record, begin, evaluate
@@ -108,3 +109,23 @@ def test_the_settings_name_the_seeds_and_the_net():
     settings = Setup(load_digits(), hidden=(7, 5)).settings([4, 9])
     assert settings["net"].startswith("64-7-5-10")
     assert settings["seeds"] == "4, 9"
+
+
+def product_and_count(a, b, steps):
+    return a * b, isinstance(steps, Steps)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_any_executor_makes_the_measurements(n):
+    asked = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, *call, **named):
+            asked.append(call)
+            return super().submit(*call, **named)
+
+    conditions = [(2, 3), (4, 5), (7, 11)]
+    with Watched(n) as executor:
+        found = measure_each(product_and_count, conditions, "products", 1, {"executor": executor})
+    assert found == [(6, True), (20, True), (77, True)] == measure_each(product_and_count, conditions, "products", 1)
+    assert len(asked) == len(conditions)
