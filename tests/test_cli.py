@@ -348,6 +348,7 @@ def test_demo_hands_on_what_was_asked_for(numpynet_says, monkeypatch, tmp_path):
         ("train --weight-decay -1", ["weight decay is -1.0"]),
         ("train --max-norm 0", ["max_norm is 0.0"]),
         ("train --data-folder here", ["--data-folder is for mnist", "digits"]),
+        ("lottery run quick --data-folder here", ["--data-folder is for mnist", "mnist1d"]),
         ("train --resume --overwrite", ["--overwrite", "not allowed with argument --resume"]),
         ("train --resume", ["--resume", "holds no checkpoint.npz"]),
         ("train --data mnist --data-folder nowhere", ["MNIST is not in nowhere", "numpynet data fetch mnist"]),

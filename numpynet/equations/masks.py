@@ -30,7 +30,7 @@ def sample_mask(
     shape : of the mask; (N, d) draws afresh for every example, (1, d) one mask for the whole batch
     keep_prob : q in (0, 1], the probability of a 1
     dtype : of the mask, that of the array it will multiply. The uniform numbers are float32 in any case
-        (eight times cheaper than binomial draws), so P(1) is q to within 2^-24.
+        (cheaper than binomial draws, see docs/benchmarks.md), so P(1) is q to within 2^-24.
 
     Returns
     -------

@@ -285,7 +285,7 @@ def _smallest(scores: np.ndarray, k: np.ndarray, axis: int) -> np.ndarray:
     """Mark the k smallest scores along an axis; among equal ones the lower index comes first.
 
     The plain form is the last two lines. Where k is one number and no two scores are equal at the border, everything below
-    the k-th smallest is marked, which a partition finds several times faster.
+    the k-th smallest is marked, which a partition finds without sorting them.
     """
     n, first = scores.shape[axis], int(k.flat[0]) if np.size(k) else 0
     if 0 < first < n and (k == first).all():

@@ -106,6 +106,8 @@ def resume(options: Namespace) -> int:
 
 
 def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
+    if options.data_folder is not None and experiment.data != "mnist":
+        raise ValueError(f"--data-folder is for mnist; {experiment.data} needs no files")
     if options.scheduler is not None and not options.dry_run:
         check_scheduler(options.scheduler)  # before the folder is claimed
     examples = load_examples(experiment, options.data_folder)
