@@ -26,6 +26,7 @@ import numpy as np
 
 from numpynet.data.dataset import Split
 from numpynet.equations.losses import Loss, softmax_cross_entropy
+from numpynet.freed_memory import keep_freed_memory
 from numpynet.network import MLP
 from numpynet.optimizers import Decay, OptimizerState, clip_global_norm, update
 from numpynet.parameters import Parameters
@@ -120,6 +121,7 @@ def begin(
     >>> state.step, state.theta.layout.size
     (0, 42)
     """
+    keep_freed_memory()
     dtype = np.dtype(plan.dtype)
     if plan.keep_schedule is not None and (net.rules is not None or isinstance(net.keep_prob, tuple)):
         raise ValueError(

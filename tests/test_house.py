@@ -21,7 +21,7 @@ PACKAGE = ROOT / "numpynet"
 # numpynet that stands in no row has no place yet: give it one.
 FLOORS = [
     ["equations"],
-    ["fields", "storage", "seeding", "statistics", "progress", "threads"],
+    ["fields", "storage", "seeding", "statistics", "progress", "threads", "freed_memory"],
     ["dask_cluster"],
     ["parallel"],
     ["data"],
