@@ -43,6 +43,21 @@ def test_there_are_examples():
     assert len(EXAMPLES) >= 2
 
 
+def ratios_that_the_benchmarks_lack(readme):
+    """Ratios of the README, three digits after the point, that stand in no table of the benchmarks as a median."""
+    medians = re.findall(
+        r"^\| [^|]+ \| (\d\.\d{3}) \|", (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"), re.M
+    )
+    return set(re.findall(r"\b\d\.\d{3}\b", readme)) - set(medians)
+
+
+def test_the_ratios_of_the_readme_are_those_of_the_benchmarks():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"\b\d\.\d{3}\b", readme)) >= 5
+    assert ratios_that_the_benchmarks_lack(readme) == set()
+    assert ratios_that_the_benchmarks_lack(readme + " 9.859") == {"9.859"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
