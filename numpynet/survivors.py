@@ -17,7 +17,7 @@ from numpynet.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer, Optimi
 from numpynet.parameters import Parameters
 
 ELEMENTWISE = (SGD, Momentum, Nesterov, RMSProp, Adam)
-WORTH_WHILE = 0.5  # density above which picking out costs more than it saves
+WORTH_WHILE = 0.25  # density above which picking out costs more than it saves, of LeNet and of stacks of small nets
 
 
 class Survivors:
@@ -56,14 +56,14 @@ class Survivors:
         Examples
         --------
         >>> from numpynet.parameters import Layout
-        >>> layout = Layout.of_sizes((5, 1))
-        >>> theta, mask = Parameters(np.ones(6), layout), Parameters(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), layout)
+        >>> layout = Layout.of_sizes((7, 1))
+        >>> theta, mask = Parameters(np.ones(8), layout), Parameters(np.array([0.0, 1, 0, 0, 0, 0, 0, 1]), layout)
         >>> theta *= mask
         >>> state = SGD().init(theta.vector)
         >>> survivors = Survivors.of(theta, mask, SGD(), state)
-        >>> survivors.update(Parameters(np.full(6, 2.0), layout), lr=0.1)
+        >>> survivors.update(Parameters(np.full(8, 2.0), layout), lr=0.1)
         >>> theta.vector
-        array([0. , 0.8, 0. , 0. , 0. , 0.8])
+        array([0. , 0.8, 0. , 0. , 0. , 0. , 0. , 0.8])
         >>> survivors.return_to(state)
         >>> state.step
         1

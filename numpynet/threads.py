@@ -1,8 +1,8 @@
 """How many threads multiply a matrix: one, unless the user has said otherwise; to be settled before NumPy is imported.
 
-The library behind ``@`` starts a thread for each core and splits every product among them. Small nets gain little or
-nothing by that on idle cores, and lose much where other programs use the same cores, because one late thread holds up
-the rest; what was measured is in docs/performance.md. Cores are better filled with whole trainings, see
+The library behind ``@`` starts a thread for each core and splits every product among them. What small nets gain
+or lose by that on idle cores differs from machine to machine; where other programs use the same cores they lose much, because
+one late thread holds up the rest. What was measured is in docs/benchmarks.md. Cores are better filled with whole trainings, see
 ``numpynet.parallel``.
 
 The variables are read once, when NumPy is imported. This module imports nothing but the standard library.

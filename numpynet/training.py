@@ -121,7 +121,6 @@ def begin(
     >>> state.step, state.theta.layout.size
     (0, 42)
     """
-    keep_freed_memory()
     dtype = np.dtype(plan.dtype)
     if plan.keep_schedule is not None and (net.rules is not None or isinstance(net.keep_prob, tuple)):
         raise ValueError(
@@ -215,6 +214,7 @@ def train(
     >>> [record.step for record in train(state, data.train)]
     [0, 23, 46]
     """
+    keep_freed_memory()
     net, plan = state.net, state.plan
     monitors = dict(monitors or {})
     dtype = state.theta.dtype

@@ -64,6 +64,7 @@ def test_a_step_on_the_survivors_is_the_step_on_all(optimizer, own, dtype, monke
     picked = []
     of = Survivors.of
     monkeypatch.setattr(Survivors, "of", lambda *a: picked.append(of(*a)) or picked[-1])
+    monkeypatch.setattr(survivors, "WORTH_WHILE", 1.0)
     fast = run(optimizer, own=own, dtype=dtype)
     assert any(picked)
     monkeypatch.setattr(survivors, "WORTH_WHILE", -1.0)
@@ -76,6 +77,7 @@ def test_a_step_on_the_survivors_is_the_step_on_all(optimizer, own, dtype, monke
 @given(density=st.floats(0.0, 0.5), every=st.integers(1, 12), until=st.integers(0, 12), seed=st.integers(0, 10**6))
 def test_the_state_is_whole_wherever_the_training_stops(density, every, until, seed):
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(survivors, "WORTH_WHILE", 1.0)
         fast = run(Adam(0.8, 0.95), density=density, every=every, until=until, seed=(seed,))
         patch.setattr(survivors, "WORTH_WHILE", -1.0)
         plain = run(Adam(0.8, 0.95), density=density, every=every, until=until, seed=(seed,))
@@ -123,6 +125,7 @@ def test_blocks_of_arrays_in_another_order(optimizer, monkeypatch):
     "settings", [{"clip_norm": 0.1}, {"decay": Decay(coupled=0.01)}, {"decay": Decay(decoupled=0.1, max_norm=0.8)}]
 )
 def test_what_looks_at_the_whole_vector_gets_the_whole_vector(settings, monkeypatch):
+    monkeypatch.setattr(survivors, "WORTH_WHILE", 1.0)
     fast = run(Adam(), **settings)
     monkeypatch.setattr(survivors, "WORTH_WHILE", -1.0)
     assert_same(run(Adam(), **settings), fast)
@@ -167,7 +170,7 @@ def test_what_the_watcher_puts_into_pruned_weights_is_taken_out_again():
 
 def test_a_training_that_diverges_leaves_a_whole_state(monkeypatch):
     ends = []
-    for worth_while in (0.5, -1.0):
+    for worth_while in (1.0, -1.0):
         monkeypatch.setattr(survivors, "WORTH_WHILE", worth_while)
         net, split = MLP(SIZES), make_split(np.float32)
         plan = TrainingPlan(steps=99, batch_size=8, optimizer=Momentum(0.9), schedule=1e9, evaluate_every=99)
@@ -184,7 +187,7 @@ def test_an_unknown_optimizer_gets_the_whole_vector():
         """Not known to be elementwise."""
 
     net = MLP(SIZES)
-    mask = make_mask(net, 0.3)
+    mask = make_mask(net, 0.1)
     theta = net.init(np.random.default_rng(0)) * mask
     assert Survivors.of(theta, mask, Own(), Own().init(theta.vector)) is None
     assert Survivors.of(theta, mask, SGD(), SGD().init(theta.vector)) is not None

@@ -5,7 +5,10 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from numpynet.freed_memory import keep_freed_memory
 
 STEPS = 50
 FAULTS = f"""
@@ -41,3 +44,11 @@ def page_faults(how):
 def test_a_step_asks_the_system_for_no_memory():
     assert page_faults("with") < STEPS
     assert page_faults("without") > 10 * STEPS  # what it is for: where this fails, the C library no longer needs it
+
+
+def test_where_memory_is_short_it_is_left_out(monkeypatch):
+    def refuse(*arguments):
+        raise MemoryError("no 16 MB")
+
+    monkeypatch.setattr(np, "empty", refuse)
+    keep_freed_memory()

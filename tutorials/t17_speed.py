@@ -304,7 +304,7 @@ compare(
 # %% [markdown]
 # In *training* two things can be saved under a mask, and both leave the results alone. The first: a pruned weight has
 # gradient 0 and memory 0 and stays where it is (Equations (M10) and (M16)), so the optimizer need only see the
-# survivors. The library does that by itself, where they are at most half.
+# survivors. The library does that by itself, where they are at most a quarter.
 
 # %%
 gradients = Parameters(rng.standard_normal(big.layout.size).astype(np.float32), big.layout) * mask

@@ -211,7 +211,9 @@ def measure_each(
     """
     conditions = list(conditions)
     places = dict(where or {})
-    if places.get("workers", 1) > 1 or any(places.get(place) is not None for place in ("scheduler", "executor")):
+    if unknown := set(places) - {"workers", "scheduler", "executor"}:
+        raise TypeError(f"where names {', '.join(sorted(unknown))}, but workers, scheduler or executor is needed")
+    if places.get("workers", 1) != 1 or any(places.get(place) is not None for place in ("scheduler", "executor")):
         return run_tasks(measure_condition, [Condition(measure, c) for c in conditions], what=what, **places)
     steps = Steps(what, len(conditions) * n_steps)
     found = [measure(*condition, steps) for condition in conditions]

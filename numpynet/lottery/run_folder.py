@@ -147,7 +147,7 @@ def other_versions(folder: Path, environment: Mapping[str, str]) -> list[str]:
 
     Parameters
     ----------
-    folder : of the run; without a readable environment.json nothing is known, and nothing is returned
+    folder : of the run
     environment : name -> version, as it is now
 
     Returns
@@ -164,8 +164,8 @@ def other_versions(folder: Path, environment: Mapping[str, str]) -> list[str]:
     """
     try:
         begun = read_json(folder / "environment.json")
-    except StorageError:
-        return []
+    except StorageError as error:
+        return [f"versions that are not known ({error})"]
     return [f"{name} {begun[name]}, now {now}" for name, now in environment.items() if begun.get(name, now) != now]
 
 

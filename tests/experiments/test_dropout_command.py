@@ -148,7 +148,7 @@ def test_several_workers_share_the_experiments(monkeypatch, in_threads, tmp_path
 def test_worker_processes_write_the_same_pages(tmp_path):
     alone = pages_of(tmp_path / "a", "averaging", "--seed", "3")
     assert pages_of(tmp_path / "b", "averaging", "--seed", "3", "--workers", "2") == alone
-    assert {path.name for path in alone} == {"report.html", "averaging.png"}
+    assert {path.name for path in alone} == {"report.html", "averaging.png", "results.json"}
 
 
 def test_an_experiment_in_one_piece_says_so(monkeypatch, in_threads, tmp_path, capsys):
