@@ -204,6 +204,11 @@ def measure_each(
     -------
     One measurement for each condition, in their order.
 
+    Raises
+    ------
+    TypeError
+        ``where`` names something else.
+
     Examples
     --------
     >>> measure_each(lambda a, b, steps: a * b, [(2, 3), (4, 5)], "products", 1)

@@ -129,3 +129,11 @@ def test_any_executor_makes_the_measurements(n):
         found = measure_each(product_and_count, conditions, "products", 1, {"executor": executor})
     assert found == [(6, True), (20, True), (77, True)] == measure_each(product_and_count, conditions, "products", 1)
     assert len(asked) == len(conditions)
+
+
+@pytest.mark.parametrize(
+    "where, words", [({"worker": 4}, "names worker, but"), ({"workers": 0}, "workers"), ({"on_done": print}, "on_done")]
+)
+def test_a_place_that_does_not_exist_is_refused(where, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        measure_each(product_and_count, [(2, 3)], "products", 1, where)
