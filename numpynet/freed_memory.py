@@ -4,7 +4,7 @@ Every step makes arrays of the same sizes as the step before, and frees them. Th
 of 128 KB or more back to the system, and takes the next one page by page: hundreds of page faults a step, which can cost a
 stack of small nets half of its time. But its limit is not fixed: it rises to the size of the largest array that has been
 freed, up to 32 MB (mallopt(3), "dynamic mmap threshold"). So one large array, made and freed without ever being touched,
-is all it takes. Whoever has set a MALLOC_ variable has chosen a limit, and keeps it. Other C libraries do not mind.
+is all it takes. Whoever has set a ``MALLOC_`` variable has chosen a limit, and keeps it. Other C libraries do not mind.
 """
 
 from __future__ import annotations
