@@ -42,6 +42,19 @@ class Case(NamedTuple):
     replicates: int | None = None
     split: Split | None = None
 
+    def training(self, **more: Any) -> Callable[[], object]:
+        """Return a function that trains on, see ``ours``; ``more`` are settings that are not the case's."""
+        return ours(
+            self.sizes,
+            self.batch,
+            optimizer=self.optimizer,
+            density=self.density,
+            keep_prob=self.keep_prob,
+            split=self.split,
+            seed=0 if self.replicates is None else range(self.replicates),
+            **more,
+        )
+
 
 class Parts:
     """Collects how long the parts of every step took, by wrapping the functions that a step calls.
@@ -114,17 +127,7 @@ def parts_of(case: Case, rounds: int) -> list[Result]:
         forward=parts.timed("loss", softmax_cross_entropy.forward),
         backward=parts.timed("its gradient", softmax_cross_entropy.backward),
     )
-    run = ours(
-        case.sizes,
-        case.batch,
-        optimizer=case.optimizer,
-        density=case.density,
-        keep_prob=case.keep_prob,
-        steps=STEPS,
-        split=case.split,
-        seed=0 if case.replicates is None else range(case.replicates),
-        loss=loss,
-    )
+    run = case.training(steps=STEPS, loss=loss)
     run()
     parts.seconds.clear()
     with parts.inside():
@@ -180,18 +183,8 @@ def tried(rounds: int) -> list[Result]:
     results = []
     for case in cases():
         if case.section in ("j", "l", "n"):
-            settings = {
-                "optimizer": case.optimizer,
-                "keep_prob": case.keep_prob,
-                "split": case.split,
-                "seed": 0 if case.replicates is None else range(case.replicates),
-            }
             times = in_turns(
-                {
-                    "as it is": ours(case.sizes, case.batch, **settings),
-                    "in place": ours(case.sizes, case.batch, **settings, activation=in_place()),
-                },
-                rounds=rounds,
+                {"as it is": case.training(), "in place": case.training(activation=in_place())}, rounds=rounds
             )
             name = "-".join(map(str, case.sizes)) + (f", {case.replicates} stacked" if case.replicates else "")
             results.append(ratio("o", times, "in place", "as it is", what=f"{name}: ReLU in place / as it is"))
