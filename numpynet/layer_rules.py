@@ -42,6 +42,7 @@ class LayerRule(NamedTuple):
     backward: Callable[..., tuple]  # dz, cache, *, need_dx=True, out=None -> dx, dW, db
     binary: bool = False  # whether the noise is a mask of 0 and 1, which the network then checks
     mask_in_product: bool = False  # whether z depends on M and W through M * W alone: a masked W then needs no mask
+    own_arrays: bool = False  # whether z and dx are made by it and kept by nobody: then the activation writes over them
     on_outputs: bool = False  # whether it silences units of z: then phi(0) must be 0, or they would still speak
 
 
@@ -53,7 +54,7 @@ def plain_layer() -> LayerRule:
     >>> plain_layer().forward(np.ones((1, 2)), np.ones((2, 1)), np.zeros(1), None)[0]
     array([[2.]])
     """
-    return LayerRule("plain", None, partial(_linear, keep_prob=1.0), linear_backward, binary=True, mask_in_product=True)
+    return _linear_rule("plain", None, 1.0)
 
 
 def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
@@ -82,7 +83,7 @@ def unit_dropout(keep_prob: float, *, shared: bool = False) -> LayerRule:
     q = check_one_keep_prob(keep_prob)
     sample = partial(_sample_units, keep_prob=q, shared=shared)
     name = f"unit_dropout({q}, shared=True)" if shared else f"unit_dropout({q})"
-    return LayerRule(name, sample, partial(_linear, keep_prob=q), linear_backward, binary=True, mask_in_product=True)
+    return _linear_rule(name, sample, q)
 
 
 def dropconnect(keep_prob: float, *, shared: bool = False) -> LayerRule:
@@ -332,6 +333,11 @@ def _dropconnect_backward(dz, cache, *, need_dx=True, out=None):
 
 def _linear(x, W, b, noise, *, keep_prob, weight_mask=None):
     return linear_forward(x, W, b, unit_mask=noise, keep_prob=keep_prob, weight_mask=weight_mask)
+
+
+def _linear_rule(name: str, sample: Callable[..., np.ndarray] | None, keep_prob: float) -> LayerRule:
+    forward = partial(_linear, keep_prob=keep_prob)
+    return LayerRule(name, sample, forward, linear_backward, binary=True, mask_in_product=True, own_arrays=True)
 
 
 def _targeted_settings(target_share: float, drop_prob: float) -> dict[str, float]:

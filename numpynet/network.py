@@ -261,7 +261,8 @@ class MLP:
             inputs.append(h)
             layer_caches.append(cache)
             if layer < self.n_layers:
-                h, cache = self.activation.forward(z)  # (..., N, d_l)
+                out = {"out": z} if rule.own_arrays and self.activation.takes_out else {}
+                h, cache = self.activation.forward(z, **out)  # (..., N, d_l)
                 activation_caches.append(cache)
         return z, MLPCache(tuple(layer_caches), tuple(activation_caches), tuple(inputs), self.layout, z.shape, z.dtype)
 
@@ -312,11 +313,13 @@ class MLP:
             out = Parameters(vector, self.layout)
         dz = dlogits
         for layer in range(self.n_layers, 0, -1):
-            dh, _, _ = self.layer_rules[layer - 1].backward(
+            rule = self.layer_rules[layer - 1]
+            dh, _, _ = rule.backward(
                 dz, caches.linear[layer - 1], need_dx=layer > 1, out=(out[f"W{layer}"], out[f"b{layer}"])
             )
             if layer > 1:
-                dz = self.activation.backward(dh, caches.activation[layer - 2])
+                own = rule.own_arrays and self.activation.takes_out and dh.dtype == caches.dtype
+                dz = self.activation.backward(dh, caches.activation[layer - 2], **({"out": dh} if own else {}))
         return out
 
     def predict(self, theta: Parameters, x: np.ndarray, *, weight_mask: Parameters | None = None) -> np.ndarray:

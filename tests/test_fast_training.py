@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from numpynet import optimizers, survivors, training
 from numpynet.data.dataset import Split
-from numpynet.layer_rules import dropconnect, targeted_weight_dropout, unit_dropout
+from numpynet.equations import leaky_relu, relu, tanh
+from numpynet.equations.activations import Activation
+from numpynet.layer_rules import dropconnect, plain_layer, standout, targeted_weight_dropout, unit_dropout
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Decay, Momentum, Nesterov, RMSProp
 from numpynet.parameters import Parameters
@@ -121,6 +123,32 @@ def test_blocks_of_arrays_in_another_order(optimizer, monkeypatch):
     assert all(np.array_equal(state.slots[name], slot) for name, slot in plain_state.slots.items())
 
 
+@every_optimizer
+def test_survivors_and_blocks_forget_what_the_whole_vector_forgets(optimizer, monkeypatch):
+    monkeypatch.setattr(survivors, "WORTH_WHILE", 1.0)
+    monkeypatch.setattr(optimizers, "FORGET_EVERY", 2)
+    net, rng = MLP(SIZES), np.random.default_rng(7)
+    mask = make_mask(net, 0.4)
+    whole, alone, pieces = (net.init(np.random.default_rng(1)) * mask for _ in range(3))
+    states = [optimizer.init(whole.vector) for _ in range(3)]
+    for name in optimizer.slots:
+        remembered = np.abs(10 ** rng.uniform(-42, -34, whole.vector.size)).astype(np.float32) * mask.vector
+        for state in states:
+            state.slots[name][...] = remembered
+    picked = Survivors.of(alone, mask, optimizer, states[1])
+    for step in range(5):
+        gradients = Parameters(rng.normal(size=whole.vector.size).astype(np.float32) * (step % 2), net.layout) * mask
+        optimizer.step(whole.vector, gradients.vector, states[0], 0.1)
+        picked.update(gradients, 0.1)
+        with monkeypatch.context() as patch:
+            patch.setattr(optimizers, "BLOCK", 17)
+            optimizer.step(pieces.vector, gradients.vector, states[2], 0.1)
+    picked.return_to(states[1])
+    for theta, state in ((alone, states[1]), (pieces, states[2])):
+        assert np.array_equal(theta.vector, whole.vector)
+        assert all(np.array_equal(state.slots[name], slot) for name, slot in states[0].slots.items())
+
+
 @pytest.mark.parametrize(
     "settings", [{"clip_norm": 0.1}, {"decay": Decay(coupled=0.01)}, {"decay": Decay(decoupled=0.1, max_norm=0.8)}]
 )
@@ -180,6 +208,99 @@ def test_a_training_that_diverges_leaves_a_whole_state(monkeypatch):
         ends.append((state.theta.vector, state.optimizer.slots, state.optimizer.step, state.step))
     assert_same(*ends)
     assert ends[0][2] == ends[0][3] > 0
+
+
+def arrays_in(something):
+    if isinstance(something, np.ndarray):
+        yield something
+    elif isinstance(something, (tuple, list)):
+        for part in something:
+            yield from arrays_in(part)
+
+
+WRITING = (relu, leaky_relu, tanh)
+every_writing = pytest.mark.parametrize("activation", WRITING, ids=lambda activation: activation.name)
+
+
+@every_writing
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@given(seed=st.integers(0, 10**6))
+def test_an_activation_writes_where_it_is_told_what_it_would_return(activation, dtype, seed):
+    rng = np.random.default_rng(seed)
+    z, dh = (rng.standard_normal((2, 3, 5)).astype(dtype) for _ in range(2))
+    z[0, 1, 2] = 0
+    h, cache = activation.forward(z)
+    dz = activation.backward(dh, cache)
+    own = z.copy()
+    for source, target in ((z, np.empty_like(z)), (own, own)):
+        written, its_cache = activation.forward(source, out=target)
+        assert written is target
+        assert np.array_equal(written, h)
+        assert np.array_equal(activation.backward(dh, its_cache), dz)
+    target = dh.copy()
+    assert activation.backward(target, cache, out=target) is target
+    assert np.array_equal(target, dz)
+
+
+NOISE = {
+    "none": None,
+    "unit dropout": (unit_dropout(0.9), unit_dropout(0.8), unit_dropout(0.6, shared=True)),
+    "mixed": (dropconnect(0.8), unit_dropout(0.7), None),
+    "gated": (None, standout(0.8, 0.3), unit_dropout(0.8)),
+}
+
+
+@every_writing
+@pytest.mark.parametrize("rules", NOISE.values(), ids=NOISE)
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@given(seed=st.integers(0, 10**6))
+def test_activations_written_over_change_no_bit(activation, rules, dtype, seed):
+    rng = np.random.default_rng(seed)
+    nets = [MLP(SIZES, activation=a, rules=rules) for a in (activation, activation._replace(takes_out=False))]
+    theta = nets[0].init([np.random.default_rng(seed + r) for r in range(2)], dtype=np.float64)
+    theta = Parameters(theta.vector.astype(dtype), theta.layout)
+    x, dlogits = (rng.standard_normal((2, 6, d)).astype(dtype) for d in (SIZES[0], SIZES[-1]))
+    real = np.float32 if dtype == np.float32 else np.float64
+    units = nets[0].sample_unit_masks(rng, (2, 6), dtype=real) if rules else None
+    given_arrays = [x, dlogits, theta.vector]
+    before = [array.copy() for array in given_arrays]
+    ends = []
+    for net in nets:
+        logits, caches = net.forward(theta, x, unit_masks=units)
+        net.forward(theta, 2 * x, unit_masks=units)  # another pass must leave the caches alone
+        gradients = net.backward(dlogits, caches)
+        again = net.backward(dlogits, caches)  # a cache may be used twice
+        assert np.array_equal(gradients.vector, again.vector)
+        ends.append([logits, gradients.vector, *caches.inputs])
+    assert all(np.array_equal(a, b) for a, b in zip(*ends))
+    assert all(np.array_equal(a, b) for a, b in zip(given_arrays, before))
+
+
+@pytest.mark.parametrize(
+    "rule", [plain_layer(), unit_dropout(0.8), unit_dropout(0.8, shared=True)], ids=lambda r: r.name
+)
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_rule_that_says_so_keeps_neither_output_nor_gradient(rule, noisy, masked):
+    assert rule.own_arrays
+    rng = np.random.default_rng(0)
+    x, W, b, dz = (rng.standard_normal(shape).astype(np.float32) for shape in ((6, 5), (5, 4), (4,), (6, 4)))
+    noise = rule.sample(rng, (6,), 5, 4, dtype=np.float32) if noisy and rule.sample else None
+    z, cache = rule.forward(x, W, b, noise, weight_mask=(W > 0).astype(np.float32) if masked else None)
+    dx, _, _ = rule.backward(dz, cache)
+    kept = [x, W, b, dz, *arrays_in(cache)]
+    assert len(kept) > 6
+    assert not any(np.shares_memory(own, other) for own in (z, dx) for other in kept)
+
+
+def test_an_activation_that_knows_no_out_is_called_without():
+    def forward(z):
+        return np.sin(z), z
+
+    sine = Activation("sine", forward, lambda dh, z: dh * np.cos(z), zero_at_zero=True, homogeneous=False)
+    net, split = MLP(SIZES, activation=sine), make_split(np.float32)
+    state = begin(net, TrainingPlan(steps=3, batch_size=8), split)
+    assert [record.step for record in train(state, split)][-1] == 3
 
 
 def test_an_unknown_optimizer_gets_the_whole_vector():

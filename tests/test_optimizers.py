@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numpynet import optimizers
 from numpynet.data.dataset import Split
 from numpynet.equations.losses import l2_penalty_backward, l2_penalty_forward, softmax_cross_entropy
 from numpynet.network import MLP
@@ -193,6 +194,39 @@ def test_a_stack_of_replicates_is_a_stack_of_runs(optimizer):
         for r, theta in enumerate(alone):
             update(theta, gradients.replicate(r), optimizer, states[r], 0.1, decay=decay, weight_mask=mask)
     assert np.array_equal(stack.vector, [theta.vector for theta in alone])
+
+
+@every_optimizer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_has_become_subnormal_is_forgotten_and_nobody_notices(optimizer, dtype, monkeypatch):
+    rng, tiny = np.random.default_rng(4), np.finfo(dtype).tiny
+    start, gradients = rng.normal(size=11).astype(dtype), rng.normal(size=(5, 11)).astype(dtype)
+    silence = np.zeros(11, dtype)
+    n_steps = 64 * 256 if dtype == np.float64 else 64 * 32  # until the slowest memory has decayed
+    ends = []
+    for every in (optimizers.FORGET_EVERY, 10**9):
+        monkeypatch.setattr(optimizers, "FORGET_EVERY", every)
+        theta, state = start.copy(), optimizer.init(start)
+        for t in range(n_steps):
+            optimizer.step(theta, gradients[t] if t < 5 else silence, state, 0.1)
+        ends.append((theta, state.slots))
+    (theta, forgotten), (plain_theta, plain_slots) = ends
+    assert np.array_equal(theta, plain_theta)
+    assert all((slot == 0).all() for slot in forgotten.values())
+    for slot in plain_slots.values():  # what would be there for good
+        assert (slot != 0).all() and (np.abs(slot) < tiny).all()
+
+
+@every_optimizer
+def test_numbers_that_are_small_but_normal_are_remembered(optimizer):
+    for dtype in (np.float32, np.float64):
+        state = optimizer.init(np.zeros(4, dtype))
+        tiny = np.finfo(dtype).tiny
+        remembered = np.array([tiny, -tiny, 1, np.nan], dtype)
+        for slot in state.slots.values():
+            slot[...] = remembered
+        state.forget_subnormal()
+        assert all(np.array_equal(slot, remembered, equal_nan=True) for slot in state.slots.values())
 
 
 # ---- closed forms --------------------------------------------------------------------------------------------------

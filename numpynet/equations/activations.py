@@ -3,7 +3,8 @@
 Every gate is decided by the real part, ``z.real > 0``, taken before the activation. For real numbers that is ``z > 0``;
 for the complex step it keeps the convention that the slope of ReLU at exactly 0 is 0.
 
-A network takes an ``Activation``, a small record of such a pair and of two properties that the mask laws ask for.
+A network takes an ``Activation``, a small record of such a pair and of two properties that the mask laws ask for. ReLU, leaky
+ReLU and tanh can write over an array that nobody else needs: ``out=z`` on the way forward, ``out=dh`` on the way back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ class Activation(NamedTuple):
     backward: Callable[[np.ndarray, Any], np.ndarray]  # dh, cache -> dz
     zero_at_zero: bool  # phi(0) = 0: then dropping a unit = zeroing its incoming weights and bias (M2)
     homogeneous: bool  # phi(c z) = c phi(z) for c > 0: then mask and activation commute (D30)
+    takes_out: bool = (
+        False  # forward and backward take out=, an array of their result's form, which may be z or dh itself
+    )
 
 
 class ReluCache(NamedTuple):
@@ -30,12 +34,13 @@ class ReluCache(NamedTuple):
     z_positive: np.ndarray  # (..., N, d) bool: z > 0, taken before the activation
 
 
-def relu_forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
+def relu_forward(z: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, ReluCache]:
     """h = max(z, 0), with slope 0 at z = 0.   Equation (B11)
 
     Parameters
     ----------
     z : (..., N, d) pre-activations
+    out : array of z's form to write to, z itself is allowed, or None for a new one
 
     Returns
     -------
@@ -48,16 +53,17 @@ def relu_forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
     array([[-0.,  2.]])
     """
     z_positive = z.real > 0
-    return z * z_positive, ReluCache(z_positive)
+    return np.multiply(z, z_positive, out=out), ReluCache(z_positive)
 
 
-def relu_backward(dh: np.ndarray, cache: ReluCache) -> np.ndarray:
+def relu_backward(dh: np.ndarray, cache: ReluCache, *, out: np.ndarray | None = None) -> np.ndarray:
     """dz = dh where z > 0, else 0.   Equations (B4), (B11)
 
     Parameters
     ----------
     dh : (..., N, d) upstream gradient
     cache : that of ``relu_forward``
+    out : array of dz's form to write to, dh itself is allowed, or None for a new one
 
     Returns
     -------
@@ -69,7 +75,7 @@ def relu_backward(dh: np.ndarray, cache: ReluCache) -> np.ndarray:
     >>> relu_backward(np.array([[3.0, 4.0]]), cache)
     array([[0., 4.]])
     """
-    return dh * cache.z_positive
+    return np.multiply(dh, cache.z_positive, out=out)
 
 
 class LeakyReluCache(NamedTuple):
@@ -78,13 +84,16 @@ class LeakyReluCache(NamedTuple):
     slope: np.ndarray  # (..., N, d): 1 where z > 0, else the leak a
 
 
-def leaky_relu_forward(z: np.ndarray, leak: float = 0.01) -> tuple[np.ndarray, LeakyReluCache]:
+def leaky_relu_forward(
+    z: np.ndarray, leak: float = 0.01, *, out: np.ndarray | None = None
+) -> tuple[np.ndarray, LeakyReluCache]:
     """h = z where z > 0, else leak * z; the slope at 0 is the leak.   Equation (B12)
 
     Parameters
     ----------
     z : (..., N, d)
     leak : a in [0, 1)
+    out : array of z's form to write to, z itself is allowed, or None for a new one
 
     Returns
     -------
@@ -104,16 +113,17 @@ def leaky_relu_forward(z: np.ndarray, leak: float = 0.01) -> tuple[np.ndarray, L
     if not 0.0 <= leak < 1.0:
         raise ValueError(f"leak is {leak!r}, but 0 <= leak < 1 is needed: it is the slope for negative z")
     slope = np.where(z.real > 0, z.real.dtype.type(1), z.real.dtype.type(leak))
-    return z * slope, LeakyReluCache(slope)
+    return np.multiply(z, slope, out=out), LeakyReluCache(slope)
 
 
-def leaky_relu_backward(dh: np.ndarray, cache: LeakyReluCache) -> np.ndarray:
+def leaky_relu_backward(dh: np.ndarray, cache: LeakyReluCache, *, out: np.ndarray | None = None) -> np.ndarray:
     """dz = dh * slope.   Equations (B4), (B12)
 
     Parameters
     ----------
     dh : (..., N, d) upstream gradient
     cache : that of ``leaky_relu_forward``
+    out : array of dz's form to write to, dh itself is allowed, or None for a new one
 
     Returns
     -------
@@ -125,7 +135,7 @@ def leaky_relu_backward(dh: np.ndarray, cache: LeakyReluCache) -> np.ndarray:
     >>> leaky_relu_backward(np.array([[3.0, 4.0]]), cache)
     array([[0.3, 4. ]])
     """
-    return dh * cache.slope
+    return np.multiply(dh, cache.slope, out=out)
 
 
 class OutputCache(NamedTuple):
@@ -134,12 +144,13 @@ class OutputCache(NamedTuple):
     h: np.ndarray  # (..., N, d)
 
 
-def tanh_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
+def tanh_forward(z: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, OutputCache]:
     """h = tanh(z).   Equation (B13)
 
     Parameters
     ----------
     z : (..., N, d) pre-activations
+    out : array of z's form to write to, z itself is allowed, or None for a new one
 
     Returns
     -------
@@ -151,17 +162,18 @@ def tanh_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
     >>> tanh_forward(np.array([[0.0]]))[0]
     array([[0.]])
     """
-    h = np.tanh(z)
+    h = np.tanh(z, out=out)
     return h, OutputCache(h)
 
 
-def tanh_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
+def tanh_backward(dh: np.ndarray, cache: OutputCache, *, out: np.ndarray | None = None) -> np.ndarray:
     """dz = dh * (1 - h^2).   Equations (B4), (B13)
 
     Parameters
     ----------
     dh : (..., N, d) upstream gradient
     cache : that of ``tanh_forward``
+    out : array of dz's form to write to, dh itself is allowed, or None for a new one
 
     Returns
     -------
@@ -173,7 +185,7 @@ def tanh_backward(dh: np.ndarray, cache: OutputCache) -> np.ndarray:
     >>> tanh_backward(np.array([[3.0]]), cache)
     array([[3.]])
     """
-    return dh * (1 - cache.h * cache.h)
+    return np.multiply(dh, 1 - cache.h * cache.h, out=out)
 
 
 def sigmoid_forward(z: np.ndarray) -> tuple[np.ndarray, OutputCache]:
@@ -262,8 +274,8 @@ def identity_backward(dh: np.ndarray, cache: None) -> np.ndarray:
     return dh
 
 
-relu = Activation("relu", relu_forward, relu_backward, zero_at_zero=True, homogeneous=True)
-leaky_relu = Activation("leaky_relu", leaky_relu_forward, leaky_relu_backward, zero_at_zero=True, homogeneous=True)
-tanh = Activation("tanh", tanh_forward, tanh_backward, zero_at_zero=True, homogeneous=False)
+relu = Activation("relu", relu_forward, relu_backward, zero_at_zero=True, homogeneous=True, takes_out=True)
+leaky_relu = Activation("leaky_relu", leaky_relu_forward, leaky_relu_backward, True, True, takes_out=True)
+tanh = Activation("tanh", tanh_forward, tanh_backward, zero_at_zero=True, homogeneous=False, takes_out=True)
 sigmoid = Activation("sigmoid", sigmoid_forward, sigmoid_backward, zero_at_zero=False, homogeneous=False)
 identity = Activation("identity", identity_forward, identity_backward, zero_at_zero=True, homogeneous=True)
