@@ -10,6 +10,8 @@ from pathlib import Path
 from numpynet.report import text_table
 from tests.benchmarks import (
     bench_batches,
+    bench_choices,
+    bench_late,
     bench_masks,
     bench_process,
     bench_profile,
@@ -20,11 +22,13 @@ from tests.benchmarks.results import HEADER, SECTIONS, Result, environment, line
 
 PARTS: dict[str, Callable[[int], list[Result]]] = {
     "step": bench_step.measure,
+    "late": bench_late.measure,
     "batches": bench_batches.measure,
     "replicates": bench_replicates.measure,
     "masks": bench_masks.measure,
     "process": bench_process.measure,
     "profile": bench_profile.measure,
+    "choices": bench_choices.measure,
 }
 
 

@@ -13,7 +13,7 @@ from numpynet.lottery.prune_rules import prune_rule
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
-from tests.benchmarks.bench_step import LENET, ours, random_split
+from tests.benchmarks.contestants import LENET, ours, random_split
 from tests.benchmarks.results import Result, ratio
 from tests.benchmarks.timing import in_turns
 

@@ -22,7 +22,7 @@ STARTS = {
 }
 TRAIN = """
 import numpy as np
-from tests.benchmarks.bench_step import LENET, LENET_BATCH, {function}
+from tests.benchmarks.contestants import LENET, LENET_BATCH, {function}
 run = {function}(LENET, LENET_BATCH{more})
 if run is None: raise ModuleNotFoundError("No module named 'torch'")
 for _ in range(5): run()
@@ -36,7 +36,7 @@ MEMORY = {
 }
 THREADS = """
 import time
-from tests.benchmarks.bench_step import ours, random_split
+from tests.benchmarks.contestants import ours, random_split
 run = ours({sizes}, {batch}, split=random_split({sizes}, 1000), steps=5)
 run()
 times = []

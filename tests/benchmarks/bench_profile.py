@@ -18,16 +18,25 @@ import numpy as np
 from numpynet import training
 from numpynet.data import load_mnist1d
 from numpynet.data.dataset import Split
-from numpynet.equations.activations import Activation, ReluCache, relu
 from numpynet.equations.losses import softmax_cross_entropy
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Optimizer
 from numpynet.survivors import Survivors
-from tests.benchmarks.bench_step import DOCUMENT, DOCUMENT_BATCH, DOCUMENT_KEEP_PROB, LENET, LENET_BATCH, ours
-from tests.benchmarks.results import Result, ratio
+from tests.benchmarks.contestants import (
+    DOCUMENT,
+    DOCUMENT_BATCH,
+    DOCUMENT_KEEP_PROB,
+    LENET,
+    LENET_BATCH,
+    MNIST1D,
+    MNIST1D_BATCH,
+    ours,
+    products,
+)
+from tests.benchmarks.results import Result
 from tests.benchmarks.timing import in_turns
 
-STEPS = 100  # of one measurement
+STEPS_OF_A_PROFILE = 100
 
 
 class Case(NamedTuple):
@@ -94,25 +103,12 @@ class Parts:
 
 def alone(case: Case) -> dict[str, Callable[[], object]]:
     """Return functions that do nothing but the products of the two passes, and the operations of the optimizer."""
-    rng, lead = np.random.default_rng(0), () if case.replicates is None else (case.replicates,)
-    h = [rng.random((*lead, case.batch, d), dtype=np.float32) for d in case.sizes]
-    W = [rng.random((*lead, a, b), dtype=np.float32) for a, b in zip(case.sizes, case.sizes[1:])]
-    out, dh, dW = ([np.empty_like(a) for a in arrays] for arrays in (h, h, W))
-    weights, biases = sum(w.size for w in W), sum(case.sizes[1:]) * (case.replicates or 1)
-    n = biases + (weights if case.density is None else int(weights * case.density))
+    forward, backward = products(case.sizes, case.batch, replicates=case.replicates)
+    layout, rng = MLP(case.sizes).layout, np.random.default_rng(0)
+    weights = layout.n_weights if case.density is None else int(layout.n_weights * case.density)
+    n = (layout.size - layout.n_weights + weights) * (case.replicates or 1)
     theta, g = (rng.random(n, dtype=np.float32) for _ in range(2))
     state = case.optimizer.init(theta)
-
-    def forward() -> None:
-        for layer, w in enumerate(W):
-            np.matmul(h[layer], w, out=out[layer + 1])
-
-    def backward() -> None:
-        for layer in range(len(W) - 1, -1, -1):
-            np.matmul(h[layer].mT, h[layer + 1], out=dW[layer])
-            if layer:
-                np.matmul(h[layer + 1], W[layer].mT, out=dh[layer])
-
     return {
         "forward": forward,
         "backward": backward,
@@ -127,7 +123,7 @@ def parts_of(case: Case, rounds: int) -> list[Result]:
         forward=parts.timed("loss", softmax_cross_entropy.forward),
         backward=parts.timed("its gradient", softmax_cross_entropy.backward),
     )
-    run = case.training(steps=STEPS, loss=loss)
+    run = case.training(steps=STEPS_OF_A_PROFILE, loss=loss)
     run()
     parts.seconds.clear()
     with parts.inside():
@@ -160,37 +156,11 @@ def cases() -> Sequence[Case]:
         Case("j", LENET, LENET_BATCH, Adam()),
         Case("k", LENET, LENET_BATCH, Adam(), density=0.036),
         Case("l", DOCUMENT, DOCUMENT_BATCH, SGD(), keep_prob=DOCUMENT_KEEP_PROB),
-        Case("m", (40, 100, 100, 10), 100, Adam(), split=mnist1d),
-        Case("n", (40, 100, 100, 10), 100, Adam(), split=mnist1d, replicates=16),
+        Case("m", MNIST1D, MNIST1D_BATCH, Adam(), split=mnist1d),
+        Case("n", MNIST1D, MNIST1D_BATCH, Adam(), split=mnist1d, replicates=16),
     )
 
 
-def in_place() -> Activation:
-    """Return a ReLU that writes over what it is given: no array is made, and the result is the same."""
-
-    def forward(z: np.ndarray) -> tuple[np.ndarray, ReluCache]:
-        z_positive = z > 0
-        return np.multiply(z, z_positive, out=z), ReluCache(z_positive)
-
-    def backward(dh: np.ndarray, cache: ReluCache) -> np.ndarray:
-        return np.multiply(dh, cache.z_positive, out=dh)
-
-    return relu._replace(forward=forward, backward=backward)
-
-
-def tried(rounds: int) -> list[Result]:
-    """Return what would be gained if activations were written over the arrays that they come from."""
-    results = []
-    for case in cases():
-        if case.section in ("j", "l", "n"):
-            times = in_turns(
-                {"as it is": case.training(), "in place": case.training(activation=in_place())}, rounds=rounds
-            )
-            name = "-".join(map(str, case.sizes)) + (f", {case.replicates} stacked" if case.replicates else "")
-            results.append(ratio("o", times, "in place", "as it is", what=f"{name}: ReLU in place / as it is"))
-    return results
-
-
 def measure(rounds: int) -> list[Result]:
-    """Return the parts of a step of several nets, and what was tried and left out."""
-    return [*(result for case in cases() for result in parts_of(case, rounds)), *tried(rounds)]
+    """Return the parts of a step of several nets."""
+    return [result for case in cases() for result in parts_of(case, rounds)]

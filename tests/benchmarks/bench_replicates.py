@@ -7,21 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpynet.data import load_digits, load_mnist1d
-from numpynet.data.dataset import Split
+from numpynet.data import load_digits
 from numpynet.network import MLP
 from numpynet.optimizers import Adam
 from numpynet.parallel import run_tasks
 from numpynet.plan import TrainingPlan
 from numpynet.training import begin, train
-from tests.benchmarks.bench_step import ours
+from tests.benchmarks.contestants import DIGITS, DIGITS_BATCH, SMALL, ours
 from tests.benchmarks.results import Result, ratio
 from tests.benchmarks.timing import in_turns
 
-NETS = {  # sizes, batch, aim for 16 replicates
-    "MNIST-1D 40-100-100-10, batch 100": ((40, 100, 100, 10), 100, 0.55),
-    "digits 64-64-32-10, batch 64": ((64, 64, 32, 10), 64, 0.45),
-}
+LIMITS = dict(zip(SMALL, (0.55, 0.45)))  # for 16 replicates
 
 
 class Group(NamedTuple):
@@ -34,8 +30,10 @@ class Group(NamedTuple):
 def train_group(group: Group) -> bytes:
     """Train a group on the digits, and return its bits."""
     data = load_digits()
-    plan = TrainingPlan(steps=group.steps, batch_size=64, optimizer=Adam(), schedule=0.003, evaluate_every=group.steps)
-    state = begin(MLP((64, 64, 32, 10), keep_prob=0.8), plan, data.train, seed=group.seeds)
+    plan = TrainingPlan(
+        steps=group.steps, batch_size=DIGITS_BATCH, optimizer=Adam(), schedule=0.003, evaluate_every=group.steps
+    )
+    state = begin(MLP(DIGITS, keep_prob=0.8), plan, data.train, seed=group.seeds)
     for _ in train(state, data.train):
         pass
     return state.theta.vector.tobytes()
@@ -44,18 +42,17 @@ def train_group(group: Group) -> bytes:
 def stacks(rounds: int) -> list[Result]:
     """Return the time of R stacked replicates over R times that of one run."""
     results = []
-    splits = {40: load_mnist1d().train, 64: load_digits().train}
-    for name, (sizes, batch, limit) in NETS.items():
-        split: Split = splits[sizes[0]]
+    for name, (sizes, batch, load) in SMALL.items():
+        split = load().train
         times = in_turns(
             {
-                "1 run": ours(sizes, batch, split=split, steps=30, seed=0),
-                **{f"{R} stacked": ours(sizes, batch, split=split, steps=30, seed=range(R)) for R in (1, 4, 16)},
+                "1 run": ours(sizes, batch, split=split, seed=0),
+                **{f"{R} stacked": ours(sizes, batch, split=split, seed=range(R)) for R in (1, 4, 16)},
             },
             rounds=rounds,
         )
         for R in (1, 4, 16):
-            aim = limit if R == 16 else None
+            aim = LIMITS[name] if R == 16 else None
             what = f"{name}: {R} stacked / {R} run{'s' if R > 1 else ''}"
             results.append(ratio("d", times, f"{R} stacked", "1 run", what=what, scale=R, limit=aim))
     return results

@@ -22,6 +22,7 @@ SECTIONS = {
     "a": "A training step of 784-300-100-10, batch 60, Adam",
     "b": "A training step of the document's 784-500-10 with dropout, batch 64, SGD",
     "p": "A training step of the small nets, Adam",
+    "r": "Late in a training: 784-300-100-10 on MNIST, batch 60, Adam, after 3000 steps",
     "c": "Forward and backward pass of 784-300-100-10 at several batch sizes",
     "d": "R replicates in one stack against R runs; two processes against one",
     "e": "Masks, pruning, enumeration",
@@ -35,7 +36,7 @@ SECTIONS = {
     "m": "Where the time of a step goes: MNIST-1D 40-100-100-10, batch 100, Adam, one run",
     "n": "Where the time of a step goes: the same, 16 stacked",
     "q": "Freed memory, in fresh processes that train a stack of 16 digits nets 64-64-32-10",
-    "o": "Tried and left out",
+    "o": "Single choices: what is done / the other way",
 }
 
 

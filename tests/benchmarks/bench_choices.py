@@ -1,0 +1,95 @@
+"""What single choices of the training loop give: the loop as it is, beside one that does a thing the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from numpynet.equations.activations import relu
+from numpynet.equations.masks import sample_mask
+from numpynet.optimizers import SGD, Adam
+from tests.benchmarks.bench_profile import Case
+from tests.benchmarks.contestants import (
+    DOCUMENT,
+    DOCUMENT_BATCH,
+    DOCUMENT_KEEP_PROB,
+    LENET,
+    LENET_BATCH,
+    MNIST1D,
+    MNIST1D_BATCH,
+    SMALL,
+    STEPS,
+    ours,
+    random_split,
+)
+from tests.benchmarks.results import Result, ratio
+from tests.benchmarks.timing import in_turns
+
+
+def activations(rounds: int) -> list[Result]:
+    """Return what is gained by activations that write over the arrays that they come from."""
+    mnist1d = next(iter(SMALL.values()))[2]().train
+    results = []
+    for case in (
+        Case("o", LENET, LENET_BATCH, Adam()),
+        Case("o", DOCUMENT, DOCUMENT_BATCH, SGD(), keep_prob=DOCUMENT_KEEP_PROB),
+        Case("o", MNIST1D, MNIST1D_BATCH, Adam(), split=mnist1d),
+        Case("o", MNIST1D, MNIST1D_BATCH, Adam(), split=mnist1d, replicates=16),
+    ):
+        new = relu._replace(takes_out=False)
+        times = in_turns({"written over": case.training(), "new": case.training(activation=new)}, rounds=rounds)
+        name = "-".join(map(str, case.sizes)) + (f", {case.replicates} stacked" if case.replicates else "")
+        what = f"{name}: activations written over / in new arrays"
+        results.append(ratio("o", times, "written over", "new", what=what, note="a training step"))
+    return results
+
+
+def mask_drawing(rounds: int) -> Result:
+    """Return a new unit mask for every batch over one drawn into arrays that are kept."""
+    shape, rng = (DOCUMENT_BATCH, DOCUMENT[1]), np.random.default_rng(0)
+    uniform, below, mask = np.empty(shape, np.float32), np.empty(shape, bool), np.empty(shape, np.float32)
+
+    def into_buffers() -> None:
+        rng.random(out=uniform, dtype=np.float32)
+        np.less(uniform, np.float32(DOCUMENT_KEEP_PROB), out=below)
+        np.copyto(mask, below)
+
+    times = in_turns(
+        {"new": lambda: sample_mask(rng, shape, DOCUMENT_KEEP_PROB), "into buffers": into_buffers},
+        rounds=rounds,
+        calls=20,
+    )
+    what = f"mask {DOCUMENT_BATCH}x{DOCUMENT[1]}: drawn into new arrays / into the same ones"
+    return ratio("o", times, "new", "into buffers", what=what, note="the mask alone")
+
+
+def gathering(sizes: tuple[int, ...], batch: int, rounds: int) -> Result:
+    """Return batches gathered one by one over so many gathered ahead, and what gathering takes of a step."""
+    x = random_split(sizes).x
+    order = np.random.default_rng(0).permutation(len(x))[: batch * STEPS]
+    batches, ahead = order.reshape(STEPS, batch), np.empty((batch * STEPS, sizes[0]), np.float32)
+
+    def one_by_one() -> None:
+        for rows in batches:
+            np.take(x, rows, axis=0)
+
+    contestants: dict[str, Callable[[], object]] = {
+        "one by one": one_by_one,
+        "ahead": lambda: np.take(x, order, axis=0, out=ahead, mode="clip"),
+        "training": ours(sizes, batch),
+    }
+    times = in_turns(contestants, rounds=rounds)
+    share = f"gathering is {100 * times.ratio('one by one', 'training'):.1f} % of a step"
+    what = f"{'-'.join(map(str, sizes))}: batches gathered one by one / {STEPS} ahead"
+    return ratio("o", times, "one by one", "ahead", what=what, note=share)
+
+
+def measure(rounds: int) -> list[Result]:
+    """Return what each choice gives."""
+    return [
+        *activations(rounds),
+        mask_drawing(rounds),
+        gathering(LENET, LENET_BATCH, rounds),
+        gathering(MNIST1D, MNIST1D_BATCH, rounds),
+    ]
