@@ -7,6 +7,8 @@ from numpynet.cli import main
 from numpynet.data import load_digits
 from numpynet.data.dataset import Split
 from numpynet.experiments import document_ticket as article
+from numpynet.experiments import document_ticket_meant as meant
+from numpynet.experiments import document_ticket_mistakes as mistakes
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Momentum
 from numpynet.plan import TrainingPlan
@@ -23,7 +25,7 @@ LOOP = {"epochs": 2, "lr": 0.05, "seed": 7}
 def dense():
     """A start, where it ends, and the mask of its smallest weights."""
     theta_0 = NET.init(streams(7).init)
-    theta_T = article.train_loop(NET, theta_0, DATA.train, **LOOP)
+    theta_T = meant.train_loop(NET, theta_0, DATA.train, **LOOP)
     return theta_0, theta_T, magnitude_mask(theta_T, rate=0.7)
 
 
@@ -38,20 +40,20 @@ def test_the_loop_is_that_of_the_library(dense, pruned):
     state = begin(NET, plan, DATA.train, seed=7, theta_0=theta_0, weight_mask=mask)
     for _ in train(state, DATA.train):
         pass
-    by_hand = article.train_loop(NET, theta_0, DATA.train, weight_mask=mask, **LOOP)
+    by_hand = meant.train_loop(NET, theta_0, DATA.train, weight_mask=mask, **LOOP)
     assert np.allclose(by_hand.vector, state.theta.vector, rtol=0, atol=1e-5)
 
 
 @pytest.mark.equation("L2", "L3", "L4")
 def test_the_ticket_is_found_by_rounds_that_start_at_theta_0(monkeypatch):
-    starts, loop = [], article.train_loop
+    starts, loop = [], meant.train_loop
 
     def remember(net, start, split, **options):
         starts.append((start.copy(), options.get("weight_mask")))
         return loop(net, start, split, **options)
 
-    monkeypatch.setattr(article, "train_loop", remember)
-    ticket = article.find_ticket(DATA, NET, rounds=3, epochs=1)
+    monkeypatch.setattr(meant, "train_loop", remember)
+    ticket = meant.find_ticket(DATA, NET, rounds=3, epochs=1)
     assert len(starts) == 3  # dense, after the first round, after the second
     assert all(np.array_equal(start.vector, ticket.theta_0.vector) for start, _ in starts)
     masks = [mask for _, mask in starts[1:]] + [ticket.weight_mask]
@@ -65,8 +67,8 @@ def test_the_ticket_is_found_by_rounds_that_start_at_theta_0(monkeypatch):
 def test_a_ticket_starts_at_theta_0_and_keeps_its_zeros(dense):
     theta_0, theta_T, mask = dense
     before = theta_0.copy(), theta_T.copy()
-    ticket = article.train_loop(NET, theta_0, DATA.train, weight_mask=mask, **LOOP)
-    assert article.revived(ticket, mask) == 0
+    ticket = meant.train_loop(NET, theta_0, DATA.train, weight_mask=mask, **LOOP)
+    assert mistakes.revived(ticket, mask) == 0
     assert np.abs(ticket.vector - theta_0.vector * mask.vector).max() > 0.01  # it did train
     assert np.array_equal(theta_0.vector, before[0].vector)
     assert np.array_equal(theta_T.vector, before[1].vector)
@@ -78,7 +80,7 @@ def test_a_ticket_starts_at_theta_0_and_keeps_its_zeros(dense):
 @pytest.mark.equation("L16")
 def test_as_printed_the_second_loop_begins_with_trained_weights(dense):
     theta_0, theta_T, mask = dense
-    start = article.start_without_rewinding(theta_T, mask)
+    start = mistakes.start_without_rewinding(theta_T, mask)
     assert np.array_equal(start.vector, theta_T.vector * mask.vector)
     alive = mask.vector == 1
     assert (
@@ -95,35 +97,35 @@ def test_one_step_without_a_mask_revives_every_pruned_weight(optimizer):
     theta = net.init(streams(1).init, dtype=np.float64)
     theta["b1"][:] = 3.0  # every unit is on for every example
     mask = magnitude_mask(theta, rate=0.6)
-    assert article.revived_by_one_step(net, theta, split, mask, optimizer) == 1.0
+    assert mistakes.revived_by_one_step(net, theta, split, mask, optimizer) == 1.0
 
 
 def test_on_digits_most_come_back_in_a_step_and_nearly_all_in_the_loop(dense):
     theta_0, theta_T, mask = dense
-    start = article.start_without_rewinding(theta_T, mask)
-    assert article.revived_by_one_step(NET, start, DATA.train, mask, SGD()) > 0.7
-    forgot = article.train_without_the_mask(NET, theta_T, DATA.train, mask, **LOOP)
+    start = mistakes.start_without_rewinding(theta_T, mask)
+    assert mistakes.revived_by_one_step(NET, start, DATA.train, mask, SGD()) > 0.7
+    forgot = mistakes.train_without_the_mask(NET, theta_T, DATA.train, mask, **LOOP)
     ever_on = np.repeat((DATA.train.x != 0).any(axis=0), 23)  # a weight of a pixel that is always 0 never moves
     pruned = mask["W1"].ravel() == 0
     assert (
         forgot["W1"].ravel()[pruned & ever_on] != 0
     ).mean() > 0.8  # the others hang on units that are off whenever the pixel is on
     assert (forgot["W1"].ravel()[pruned & ~ever_on] == 0).all()
-    assert article.weights_left(NET, forgot) > 0.85
-    kept = article.train_loop(NET, theta_0, DATA.train, weight_mask=mask, **LOOP)
-    assert article.weights_left(NET, kept) == pytest.approx((mask["W1"].sum() + mask["W2"].sum()) / 1702)
+    assert mistakes.weights_left(NET, forgot) > 0.85
+    kept = meant.train_loop(NET, theta_0, DATA.train, weight_mask=mask, **LOOP)
+    assert mistakes.weights_left(NET, kept) == pytest.approx((mask["W1"].sum() + mask["W2"].sum()) / 1702)
 
 
 def test_as_printed_the_two_nets_are_one_and_the_dense_one_is_destroyed(dense):
     _, theta_T, mask = dense
     first, second = theta_T.copy(), NET.init(streams(8).init)
     own_start = second.copy()
-    pruned = article.second_net_as_printed(first, second, mask)
+    pruned = mistakes.second_net_as_printed(first, second, mask)
     assert np.shares_memory(pruned.vector, first.vector)
     assert not np.array_equal(first.vector, theta_T.vector)  # pruned by pruning the "other"
-    assert article.weights_left(NET, first) < 0.4
+    assert mistakes.weights_left(NET, first) < 0.4
     assert np.array_equal(second.vector, own_start.vector)
-    other = article.second_net_as_printed(theta_T.copy(), NET.init(streams(9).init), mask)
+    other = mistakes.second_net_as_printed(theta_T.copy(), NET.init(streams(9).init), mask)
     assert np.array_equal(other.vector, pruned.vector)  # the second net's start is not read
     pruned.vector[:] += 1.0  # whatever the second loop does
     assert np.array_equal(first.vector, pruned.vector)
@@ -132,10 +134,10 @@ def test_as_printed_the_two_nets_are_one_and_the_dense_one_is_destroyed(dense):
 def test_with_the_first_nets_optimizer_nothing_moves_and_gradients_pile_up(dense):
     theta_0, _, mask = dense
     pruned = theta_0 * mask
-    loop = article.train_with_the_other_optimizer(NET, pruned, DATA.train, mask, steps=15)
+    loop = mistakes.train_with_the_other_optimizer(NET, pruned, DATA.train, mask, steps=15)
     assert loop.moved == 0
     rows = slice(0, article.BATCH)
-    one = article.gradient(NET, pruned, DATA.train.x[rows], DATA.train.y[rows], mask)
+    one = meant.gradient(NET, pruned, DATA.train.x[rows], DATA.train.y[rows], mask)
     assert loop.first_norm == pytest.approx(float(np.linalg.norm(one.vector)), rel=1e-6)
     assert loop.last_norm > 8 * loop.first_norm
 
