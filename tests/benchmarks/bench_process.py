@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from numpynet import threads
+from tests import page_faults
 from tests.benchmarks.results import Result, ratio
 from tests.benchmarks.timing import Times
 
@@ -46,22 +47,6 @@ for _ in range(3):
     times.append(time.perf_counter() - start)
 print(sorted(times)[1])
 """
-FREED = """
-import resource, time
-from numpynet import training
-from numpynet.data import load_digits
-from numpynet.network import MLP
-from numpynet.plan import TrainingPlan
-{before}
-split = load_digits().train
-plan = TrainingPlan(steps=10**6, batch_size=64, evaluate_every=200)
-records = training.train(training.begin(MLP((64, 64, 32, 10), keep_prob=0.8), plan, split, seed=range(16)), split)
-next(records), next(records)
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.process_time()
-next(records)
-seconds = time.process_time() - start
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 200, seconds / 200)
-"""
 # The time and the memory of a child that has ended are in the counts of its parent, so each has a parent of its own.
 ASK = """
 import os, resource, subprocess, sys
@@ -95,16 +80,10 @@ def starts(codes: Mapping[str, str], rounds: int) -> Times:
 
 def freed_memory(rounds: int) -> list[Result]:
     """Return what it saves to keep freed memory in the process: page faults and processor time of a step."""
-    found: dict[str, list[tuple[float, float]]] = {"kept": [], "given back": []}
+    found: dict[str, list[page_faults.Step]] = {"kept": [], "given back": []}
     for _ in range(rounds):
         for how, seen in found.items():
-            code = FREED.format(before="" if how == "kept" else "training.keep_freed_memory = lambda: None")
-            own = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
-            said = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own
-            ).stdout
-            faults, seconds = map(float, said.split())
-            seen.append((faults, seconds))
+            seen.append(page_faults.of_a_step(how, steps=200))
     kept, given_back = (np.array(found[how]) for how in ("kept", "given back"))
     ratios = np.sort(kept[:, 1] / given_back[:, 1])
     return [
