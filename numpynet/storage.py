@@ -265,7 +265,7 @@ def load_arrays(path: str | os.PathLike, *, kind: str) -> tuple[dict[str, np.nda
         metadata, digests = dict(document["metadata"]), dict(document["sha256"])
     except StorageError:
         raise
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, EOFError, OSError, RecursionError, zipfile.BadZipFile) as error:
         raise refuse(f"its content is not what numpynet writes ({error})") from error
     if missing := sorted(digests.keys() - arrays.keys()):
         raise refuse(f"arrays are missing from it: {', '.join(missing)}")

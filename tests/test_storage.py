@@ -205,6 +205,10 @@ WRONG_FILES = {
         lambda p: resealed(p, members_of(p) | {"__numpynet__": np.zeros(3, np.uint8)}),
         "not what numpynet writes",
     ),
+    "JSON too deep to read": (
+        lambda p: resealed(p, members_of(p) | {"__numpynet__": np.full(200_000, ord("["), np.uint8)}),
+        "not what numpynet writes",
+    ),
     "JSON of another form": (lambda path: with_document(path, metadata=5), "not what numpynet writes"),
     "digests of another form": (lambda path: with_document(path, sha256=[1]), "not what numpynet writes"),
     "pickles": (pickled, "not what numpynet writes"),

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from numpynet.lottery.plain_files import parse_json
 from numpynet.statistics import Interval, t_interval
 from numpynet.storage import StorageError, write_text
 
@@ -227,10 +228,10 @@ def read_results(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULTS
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StorageError(f"there is no {path}: the experiment has not been run, or not to its end") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from None
     return parse_results(document, str(path))
 

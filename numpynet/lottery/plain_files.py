@@ -11,6 +11,8 @@ from typing import Any
 
 from numpynet.storage import StorageError
 
+MAX_DEPTH = 50  # of lists and objects in one another; the deepest file of a run has five
+
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a table as CSV; None becomes an empty field.
@@ -79,9 +81,50 @@ def read_json(path: Path) -> dict[str, Any]:
     numpynet.storage.StorageError: cannot read no such file: [Errno 2] No such file or directory: 'no such file'
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StorageError(f"cannot read {path}: {error}") from error
     if not isinstance(value, dict):
         raise StorageError(f"cannot read {path}: it holds no JSON object")
+    return value
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text holds, unless it is so deep that whoever walks through it would come to no end.
+
+    Parameters
+    ----------
+    text : in JSON
+
+    Returns
+    -------
+    dicts, lists, text, numbers, bools and None
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or its lists and objects lie too deep in one another.
+
+    Examples
+    --------
+    >>> parse_json('{"steps": [1, 2]}')
+    {'steps': [1, 2]}
+    >>> parse_json("[" * 1000 + "]" * 1000)
+    Traceback (most recent call last):
+    ...
+    ValueError: lists and objects lie more than 50 deep in one another: it is damaged, or no file of numpynet
+    """
+    too_deep = ValueError(
+        f"lists and objects lie more than {MAX_DEPTH} deep in one another: it is damaged, or no file of numpynet"
+    )
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise too_deep from None
+    inside = [value]
+    for _ in range(MAX_DEPTH + 1):
+        nested = [item for item in inside if isinstance(item, (list, dict))]
+        inside = [item for outer in nested for item in (outer.values() if isinstance(outer, dict) else outer)]
+    if inside:
+        raise too_deep
     return value

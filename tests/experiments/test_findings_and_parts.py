@@ -192,9 +192,10 @@ def test_results_of_another_kind_are_refused(change, tmp_path):
     path.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(StorageError, match=r"results\.json"):
         read_results(tmp_path)
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(StorageError, match="damaged"):
-        read_results(tmp_path)
+    for damaged in ("{", "[" * 200_000):
+        path.write_text(damaged, encoding="utf-8")
+        with pytest.raises(StorageError, match=r"results\.json is damaged"):
+            read_results(tmp_path)
 
 
 def test_a_published_outcome_has_its_verdicts_and_its_results(tmp_path):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from numpynet import checkpoints, storage
 from numpynet.data import Split
-from numpynet.lottery import curves, outcomes, run, run_folder, run_results, training_files
+from numpynet.lottery import curves, outcomes, plain_files, run, run_folder, run_results, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import load_examples
 from numpynet.lottery.imp import TICKET, Arm, Monitored, Trained, Training, iterative_pruning
@@ -377,6 +377,44 @@ def test_a_damaged_file_is_named_and_nothing_is_trained_over_it(whole, tmp_path,
     with pytest.raises(StorageError, match=message) as caught:
         run_all(tmp_path / "run")
     assert path.name in str(caught.value)
+
+
+def nested(depth):
+    """A JSON object with lists in one another, the outermost in the object: Python gives up at about 1000 of them."""
+    return '{"NumPy": ' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
+
+
+@pytest.mark.parametrize("depth", [plain_files.MAX_DEPTH + 2, 900, 200_000])
+@pytest.mark.parametrize("file", ["config.json", "data.json", "trial_00/level_01/summary.json"])
+def test_a_file_that_is_nested_without_end_is_named(whole, tmp_path, file, depth):
+    """It ended with "maximum recursion depth exceeded", and nobody knew of which file."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    path = tmp_path / "run" / file
+    path.write_text(nested(depth))
+    with pytest.raises(StorageError) as caught:
+        run_all(tmp_path / "run")
+    expected = "lists and objects lie more than 50 deep in one another: it is damaged, or no file of numpynet"
+    assert str(caught.value) == f"cannot read {path}: {expected}"
+
+
+@pytest.mark.parametrize("depth", [900, 200_000])
+def test_versions_that_are_nested_without_end_are_not_known(tmp_path, depth):
+    (tmp_path / "environment.json").write_text(nested(depth))
+    (said,) = run_folder.other_versions(tmp_path, {"NumPy": "2.4.6"})
+    assert said.startswith(f"versions that are not known (cannot read {tmp_path / 'environment.json'}: lists and")
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda of: st.lists(of) | st.dictionaries(st.text(), of)))
+def test_what_is_not_nested_too_deep_is_read_as_it_is(value):
+    assert plain_files.parse_json(json.dumps(value)) == value
+
+
+def test_the_deepest_file_that_is_read():
+    depth = plain_files.MAX_DEPTH
+    plain_files.parse_json("[" * depth + "0" + "]" * depth)
+    for inner in ("0", "[]"):
+        with pytest.raises(ValueError, match="more than 50 deep"):
+            plain_files.parse_json("[" * (depth + 1) + inner + "]" * (depth + 1))
 
 
 def test_a_run_of_before_the_seals_is_still_read(whole, tmp_path):
