@@ -1,8 +1,8 @@
 """The door: ``numpynet demo``, ``train``, ``verify``, ``check``, ``grade`` and all other commands, a file each.
 
 Nothing heavy is imported here, so that ``--help`` answers at once; each command imports what it needs when it runs.
-Exit codes: 0 all is well, 1 a check failed or a run ended badly (it diverged, no path was left, the disk is full), 2 the
-command or its input is wrong.
+Exit codes: 0 all is well, 1 a check failed or a run ended badly (it diverged, no path was left, the disk is full, a server
+did not answer), 2 the command or its input is wrong.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(options, MemoryError(f"there is not enough memory: {error}; smaller sizes or batches may fit"), 1)
     except (ArithmeticError, RuntimeError) as error:  # a training that diverged, a net without a path, dead workers
+        return _fail(options, error, 1)
+    except (ConnectionError, TimeoutError) as error:  # a download that failed, a scheduler that does not answer
         return _fail(options, error, 1)
     except (ValueError, TypeError, OSError) as error:
         return _fail(options, error, 1 if getattr(error, "errno", None) in DISK_TROUBLE else 2)

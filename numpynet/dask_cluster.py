@@ -23,8 +23,10 @@ def check_scheduler(address: str) -> int:
 
     Raises
     ------
+    ConnectionError
+        Nobody answers.
     ValueError
-        The package is not installed, the address is none, nobody answers, or somebody else does.
+        The package is not installed, the address is none, or it is that of somebody else.
 
     Examples
     --------
@@ -69,11 +71,13 @@ def _ask(address: str) -> dict[str, Any]:
         with ThreadPoolExecutor(1) as thread:  # in a notebook, this thread has a loop already, which cannot be entered
             return thread.submit(lambda: asyncio.run(within_time())).result()
     except (TimeoutError, asyncio.TimeoutError):
-        raise ValueError(
+        raise ConnectionError(
             f"no Dask scheduler answers at {address!r} within {ANSWER_SECONDS} s: is it running, and is this the address "
             "that it printed behind 'Scheduler at' (its dashboard has a port of its own)?"
         ) from None
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise ConnectionError(f"no Dask scheduler answers at {address!r}: {error}; is it running?") from None
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"no Dask scheduler answers at {address!r}: {error}; an address looks like tcp://10.0.0.1:8786"
         ) from None

@@ -76,8 +76,10 @@ def run_tasks(
     ------
     WorkerLost
         A task's worker died more than ``retries`` times, for instance for want of memory.
+    ConnectionError
+        The scheduler does not answer.
     ValueError, TypeError
-        More than one place was asked for; the scheduler does not answer; the function cannot be sent.
+        More than one place was asked for; the address is not that of a scheduler; the function cannot be sent.
     Exception
         What a task raised: that of the first failing task in their order, whatever the number of workers. No task is
         started after a failure was seen.

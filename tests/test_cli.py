@@ -428,6 +428,42 @@ def test_trouble_with_the_disk_is_no_error_of_the_command_line(numpynet_says, mo
     assert numpynet_says("train") == (expected, "", f"numpynet: error: somewhere: {os.strerror(number)}\n")
 
 
+def test_a_server_that_does_not_answer_is_no_error_of_the_command_line(numpynet_says, monkeypatch, tmp_path):
+    """It ended with 2, as if another command line would help."""
+    monkeypatch.setattr("numpynet.data.fetch.time.sleep", lambda seconds: None)
+    nobody = "http://127.0.0.1:9"  # the discard port: nobody listens
+    code, _, err = numpynet_says("data", "fetch", "mnist", "--folder", tmp_path, "--url", nobody)
+    assert code == 1
+    assert_one_line(
+        err, "cannot fetch train-images-idx3-ubyte.gz", f"{nobody}/train-images-idx3-ubyte.gz did not answer"
+    )
+    assert numpynet_says("data", "fetch", "mnist", "--folder", tmp_path, "--url", "ftp://127.0.0.1")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("lottery", "run", "quick"), ("dropout", "keep-prob", "--quick"), ("link", "tickets", "--quick")],
+    ids=lambda words: words[0],
+)
+def test_a_scheduler_that_does_not_answer_is_no_error_of_the_command_line(numpynet_says, monkeypatch, tmp_path, words):
+    pytest.importorskip("distributed", reason="a Dask cluster needs: pip install 'numpynet[cluster]'")
+    monkeypatch.setattr("numpynet.dask_cluster.ANSWER_SECONDS", 0.3)
+    for address, expected in (("tcp://127.0.0.1:1", 1), ("nowhere", 2)):
+        code, out, err = numpynet_says(*words, "--scheduler", address, "--out", tmp_path / "run")
+        assert (code, out) == (expected, "")
+        assert_one_line(err, f"no Dask scheduler answers at '{address}'")
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("error", [ConnectionError, ConnectionRefusedError, TimeoutError])
+def test_a_connection_that_is_lost_is_no_error_of_the_command_line(numpynet_says, monkeypatch, error):
+    def lose(options):
+        raise error("nobody is there")
+
+    monkeypatch.setattr("numpynet.train_run.run_train", lose)
+    assert numpynet_says("train") == (1, "", "numpynet: error: nobody is there\n")
+
+
 # ---- runs that meet one another -------------------------------------------------------------------------------------
 
 

@@ -243,7 +243,7 @@ def test_an_address_that_is_not_that_of_a_dask_scheduler(monkeypatch):
     monkeypatch.setattr(dask_cluster, "ANSWER_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as mute:  # listens, and never says a word
         for address in ("tcp://127.0.0.1:1", f"tcp://127.0.0.1:{mute.getsockname()[1]}"):
-            with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{address}' within 1 s"):
+            with pytest.raises(ConnectionError, match=f"no Dask scheduler answers at '{address}' within 1 s"):
                 run_tasks(abs, [1, 2], scheduler=address)
     for address in ("nowhere", "", "http://127.0.0.1:8786", "tls://127.0.0.1:8786"):
         with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{address}': .*like tcp://10"):

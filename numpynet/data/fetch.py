@@ -28,7 +28,7 @@ CHUNK = 1 << 16  # bytes between two calls of progress
 Progress = Callable[[str, int, "int | None"], None]
 
 
-class FetchError(OSError):
+class FetchError(ConnectionError):
     """A download that failed for good; one sentence with the file and the cause at each mirror."""
 
 
@@ -79,7 +79,7 @@ def fetch_mnist(
     Raises
     ------
     FetchError
-        An OSError: a file could not be had. What arrived of it is kept for the next call, unless it was damaged.
+        A ConnectionError: a file could not be had. What arrived of it is kept for the next call, unless it was damaged.
     ValueError
         If a file that is already there is not the one of MNIST; it is left alone.
     OSError

@@ -232,7 +232,7 @@ def test_what_stays_wrong_is_reported_in_one_sentence(server, tmp_path, mood, ca
     assert message.startswith("cannot fetch images.gz: ")
     assert server.url in message
     assert "\n" not in message
-    assert isinstance(caught.value, OSError)
+    assert isinstance(caught.value, ConnectionError)
     assert len(ranges(server)) == requests
     assert os.listdir(tmp_path) == left
 
