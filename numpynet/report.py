@@ -144,12 +144,13 @@ def figure(png: bytes, caption: str) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def settings_table(settings: Mapping[str, object]) -> str:
+def settings_table(settings: Mapping[str, object], ran_with: Mapping[str, str] | None = None) -> str:
     """Return what was set and what ran it: one row for each setting, then the versions.
 
     Parameters
     ----------
     settings : name -> value
+    ran_with : name -> version; None takes those of this process
 
     Returns
     -------
@@ -160,7 +161,7 @@ def settings_table(settings: Mapping[str, object]) -> str:
     >>> "<td>seed</td><td>7</td>" in settings_table({"seed": 7})
     True
     """
-    return table(("setting", "value"), [*settings.items(), *versions().items()])
+    return table(("setting", "value"), [*settings.items(), *(versions() if ran_with is None else ran_with).items()])
 
 
 def versions() -> dict[str, str]:

@@ -20,7 +20,7 @@ from numpynet.dask_cluster import check_scheduler
 from numpynet.experiments.lottery_clock import clock, measure
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.publish import publish
-from numpynet.lottery import run_folder, run_results
+from numpynet.lottery import run_folder, run_results, run_versions
 from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
 from numpynet.lottery.imp import Level
 from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
@@ -120,14 +120,14 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
     began = time.monotonic()
     with run_folder.locked(folder):
         known = run_folder.claim(folder, experiment, examples, report.versions())
-        if known and (others := run_folder.other_versions(folder, report.versions())):
+        wanted = experiment.replicates * experiment.trainings
+        done = len(run_results.finished(folder, experiment)) if known else 0
+        if known and (others := run_versions.other_versions(folder, report.versions())):
             print(
                 f"note: {folder} was begun with {'; '.join(others)}. What is trained from here on may differ from what the "
                 "versions of the beginning would give; for a run of one kind, take another folder with --out",
                 flush=True,
             )
-        wanted = experiment.replicates * experiment.trainings
-        done = len(run_results.finished(folder, experiment)) if known else 0
         run_folder.log(folder, "begun", done=done, of=wanted, workers=options.workers, versions=report.versions())
         if known:
             left = estimate.seconds(min(options.workers, len(experiment.groups))) * (1 - done / wanted)
@@ -188,7 +188,13 @@ def _here(groups: Sequence[Group], examples: Examples) -> None:
 
     try:
         for group in groups:
-            run_group(group, examples=examples, on_step=partial(on_step, group), on_level=on_level)
+            run_group(
+                group,
+                examples=examples,
+                on_step=partial(on_step, group),
+                on_level=on_level,
+                versions=report.versions(),
+            )
     finally:
         progress.close()
 
@@ -253,7 +259,7 @@ def run_and_tell(group: Group) -> None:
         run_folder.log(folder, "level", **level_facts(group, level))
 
     check()
-    run_group(group, on_level=on_level)
+    run_group(group, on_level=on_level, versions=report.versions())  # those of the worker, wherever it is
 
 
 def level_facts(group: Group, level: Level) -> dict:

@@ -11,7 +11,7 @@ import numpy as np
 from numpynet.experiments import lottery_figures as figures
 from numpynet.experiments.findings import Claim, Finding
 from numpynet.experiments.publish import Report, Table
-from numpynet.lottery import run_folder, run_results, training_files
+from numpynet.lottery import run_folder, run_results, run_versions, training_files
 from numpynet.lottery.analysis import Cell, Comparison, cells, compare, ratio_text, stop_text
 from numpynet.lottery.arms import WHAT
 from numpynet.lottery.experiment import Experiment, identity
@@ -69,6 +69,7 @@ def lottery_report(folder: Path) -> Report:
     comparisons = all_comparisons(found, experiment)
     found_here = _findings(comparisons, densities)
     missing = experiment.replicates * experiment.trainings - len(rows)
+    versions = run_versions.trained_with(folder, rows)
     n = f"{experiment.replicates} replicate{'s' if experiment.replicates > 1 else ''}"
     return Report(
         title=f"Lottery tickets: {'-'.join(map(str, experiment.sizes))} on {experiment.data}, {n}",
@@ -81,12 +82,13 @@ def lottery_report(folder: Path) -> Report:
             _ratios(comparisons, densities),
             _ends(found, experiment, densities),
         ],
-        remark=_remark(comparisons, densities, experiment, missing),
+        remark=_remark(comparisons, densities, experiment, missing, versions),
         pictures=_pictures(folder, experiment, found, comparisons, densities),
         settings=_settings(experiment),
         findings=[finding for finding, _ in found_here],
         claims=[claim for _, claim in found_here if claim is not None],
         reading=READING,
+        versions={name: run_versions.versions_text(counts) for name, counts in versions.items()},
     )
 
 
@@ -226,10 +228,15 @@ def _ends(found, experiment: Experiment, densities: Sequence[float]) -> Table:
     )
 
 
-def _remark(comparisons, densities, experiment: Experiment, missing: int) -> str:
+def _remark(comparisons, densities, experiment: Experiment, missing: int, versions) -> str:
     lines = []
     if missing:
         lines.append(f"This run is not finished: {missing} trainings are missing.")
+    if several := {name: counts for name, counts in versions.items() if len(counts) > 1}:
+        told = "; ".join(f"{name} {run_versions.versions_text(counts)}" for name, counts in several.items())
+        lines.append(
+            f"Not everything was trained with the same versions, and other versions may give other numbers: {told}."
+        )
     for name, of in comparisons.items():
         what = "the dense net" if name == "dense" else f"{name} ({WHAT[name]})"
         seen = {

@@ -35,6 +35,7 @@ class Report(NamedTuple):
     findings: Sequence[Finding] = ()  # the numbers behind the tables, for results.json
     claims: Sequence[Claim] = ()  # what the literature says about them
     reading: str = ""  # what the columns mean, where a heading cannot say it; a line for each statement
+    versions: Mapping[str, str] | None = None  # of what made the numbers; None takes those of this process
 
 
 def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[str], None] = print) -> Path:
@@ -89,7 +90,8 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
         tables.append(Table("And the literature?", *claims_table(outcome)))
         sections.append(report.section(tables[-1].heading, report.table(*tables[-1][1:])))
     settings = {"command": command, **outcome.settings} if command else outcome.settings
-    sections.append(report.section("Settings", report.settings_table(settings)))
+    versions = report.versions() if outcome.versions is None else outcome.versions
+    sections.append(report.section("Settings", report.settings_table(settings, versions)))
     page = folder / "report.html"
     write_text(page, report.page(outcome.title, outcome.question, sections))
     write_results(
@@ -97,7 +99,7 @@ def publish(outcome: Report, folder: Path, *, command: str = "", say: Callable[[
         title=outcome.title,
         question=outcome.question,
         command=command,
-        settings={**outcome.settings, **report.versions()},
+        settings={**outcome.settings, **versions},
         findings=outcome.findings,
         claims=outcome.claims,
         tables=[table._asdict() for table in tables],

@@ -10,7 +10,7 @@ checked against what the ladder has come to; so a resumed run cannot drift away 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +52,7 @@ def run_group(
     examples: Examples | None = None,
     on_step: Callable[[int], None] | None = None,
     on_level: Callable[[Group, Level], None] | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> None:
     """Train everything that the group still lacks, and save it.
 
@@ -61,6 +62,7 @@ def run_group(
     examples : of its experiment, if they are loaded already
     on_step : called with the number of steps that were made, or that a finished training did not need
     on_level : called after each level
+    versions : name -> version of what trains here; the log names them for every training
 
     Raises
     ------
@@ -81,7 +83,7 @@ def run_group(
     """
     experiment = group.experiment
     examples = examples or load_examples(experiment, None if group.data_folder is None else Path(group.data_folder))
-    trainer = _Saving(group, examples, on_step or (lambda steps: None))
+    trainer = _Saving(group, examples, on_step or (lambda steps: None), dict(versions or {}))
     trainer.check_start()
     level = None
     levels = iterative_pruning(
@@ -115,8 +117,10 @@ def _names(group: Group) -> str:
 class _Saving:
     """A trainer that saves what it trains, and reads what is saved already."""
 
-    def __init__(self, group: Group, examples: Examples, on_step: Callable[[int], None]) -> None:
-        self.group, self.examples, self.on_step = group, examples, on_step
+    def __init__(
+        self, group: Group, examples: Examples, on_step: Callable[[int], None], versions: dict[str, str]
+    ) -> None:
+        self.group, self.examples, self.on_step, self.versions = group, examples, on_step, versions
         self.folder, self.net = Path(group.folder), group.experiment.net()
         plan = group.experiment.plan()
         rngs = [streams(seed).init for seed in group.seeds]
@@ -159,8 +163,10 @@ class _Saving:
             if not np.array_equal(saved.weight_mask.vector, state.weight_mask.vector):
                 raise StorageError(f"{path} was made under another mask than this level has; delete it to train anew")
             state = saved
-            self._log("resumed", training, step=state.step)
+            self._log("resumed", training, step=state.step, versions=self.versions)
             self.on_step(state.step - first)
+        else:
+            self._log("started", training, versions=self.versions)
         keep_at = training.keep_at
         if keep_at is not None:
             if state.step <= keep_at:

@@ -2,8 +2,8 @@
 
     config.json                         every option, and the SHA-256 of them all: the identity of the run
     data.json                           the data set, digests of its arrays and of the validation split
-    environment.json                    versions that the run was begun with, for the reader
-    log.jsonl                           what happened when; the only file with times in it
+    environment.json                    versions that the run was begun with
+    log.jsonl                           what happened when, and which versions trained what; the only file with times in it
     trial_00/start.npz                  theta_0 (and, with late rewinding, theta_k and the optimizer's memory at k)
     trial_00/level_03/mask.npz          the mask, a bit for each weight
     trial_00/level_03/final.npz         the weights after the last step, which the next mask is cut from
@@ -92,7 +92,7 @@ def claim(folder: Path, experiment: Experiment, examples: Examples, environment:
     ----------
     folder : of the run
     experiment, examples : what is to be run, and on what
-    environment : name -> version, for the reader alone; that of the beginning is kept
+    environment : name -> version; that of the beginning is kept
 
     Returns
     -------
@@ -140,33 +140,6 @@ def claim(folder: Path, experiment: Experiment, examples: Examples, environment:
             json_text({"digest": identity(experiment.as_json()), "experiment": experiment.as_json()}),
         )
     return known
-
-
-def other_versions(folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """Return what a run was begun with that is of another version now.
-
-    Parameters
-    ----------
-    folder : of the run
-    environment : name -> version, as it is now
-
-    Returns
-    -------
-    a line for each difference
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as name:
-    ...     write_text(Path(name) / "environment.json", json_text({"NumPy": "2.1.0"}))
-    ...     other_versions(Path(name), {"NumPy": "2.4.6"})
-    ['NumPy 2.1.0, now 2.4.6']
-    """
-    try:
-        begun = read_json(folder / "environment.json")
-    except StorageError as error:
-        return [f"versions that are not known ({error})"]
-    return [f"{name} {begun[name]}, now {now}" for name, now in environment.items() if begun.get(name, now) != now]
 
 
 def data_record(examples: Examples) -> dict[str, Any]:

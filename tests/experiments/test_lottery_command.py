@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numpynet import report
 from numpynet.cli import build_parser, main
 from numpynet.experiments import lottery_clock, lottery_command
 from numpynet.experiments.findings import read_results
@@ -22,9 +23,10 @@ from numpynet.experiments.lottery_clock import Estimate, clock
 from numpynet.experiments.lottery_compare import SAME_DENSITY, levels_of_one_density
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
-from numpynet.lottery import run_folder, run_results, training_files
+from numpynet.lottery import run_folder, run_results, run_versions, training_files
 from numpynet.lottery.experiment import Experiment
 from numpynet.lottery.presets import PRESETS, command_of
+from numpynet.lottery.run import Group
 from numpynet.lottery.ticket import load_ticket
 from numpynet.statistics import t_interval
 from numpynet.training import train
@@ -113,19 +115,80 @@ def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch
     assert contents(made[0]) == before
 
 
-def test_a_run_that_goes_on_with_other_versions_says_so(made, capsys, monkeypatch):
+@pytest.fixture
+def half_done(made, tmp_path):
+    """A copy of the run without its last level: 9 of 21 trainings are to be done again."""
+    shutil.copytree(made[0], tmp_path / "half")
+    for level in (tmp_path / "half").glob("trial_*/**/level_02"):
+        shutil.rmtree(level)
+    return tmp_path / "half"
+
+
+@pytest.fixture
+def other_versions(monkeypatch):
+    """From here on this process is one with other versions."""
+    versions = report.versions() | {"NumPy": "9.9", "numpynet": "8.8"}
+    return lambda: monkeypatch.setattr(report, "versions", lambda: versions)
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so(half_done, capsys, monkeypatch, other_versions):
     monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
-    versions = lottery_command.report.versions()
-    assert lottery("resume", made[0]) == 0
-    assert "was begun with" not in capsys.readouterr().out
-    begun = (made[0] / "environment.json").read_text()
-    monkeypatch.setattr(lottery_command.report, "versions", lambda: versions | {"NumPy": "9.9", "numpynet": "8.8"})
-    assert lottery("resume", made[0]) == 0
+    versions = report.versions()
+    begun = (half_done / "environment.json").read_text()
+    other_versions()
+    assert lottery("resume", half_done) == 0
     said = capsys.readouterr().out
     assert f"was begun with numpynet {versions['numpynet']}, now 8.8; NumPy {versions['NumPy']}, now 9.9. What" in said
-    assert (made[0] / "environment.json").read_text() == begun
-    events = [json.loads(line) for line in (made[0] / "log.jsonl").read_text().splitlines()]
+    assert (half_done / "environment.json").read_text() == begun
+    events = [json.loads(line) for line in (half_done / "log.jsonl").read_text().splitlines()]
     assert [event for event in events if event["event"] == "begun"][-1]["versions"]["NumPy"] == "9.9"
+
+
+def test_a_run_that_goes_on_with_its_own_versions_says_nothing_of_them(half_done, capsys, monkeypatch):
+    monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
+    assert lottery("resume", half_done) == 0
+    assert "was begun with" not in capsys.readouterr().out
+
+
+def named_versions(folder):
+    """The versions in results.json and in the page of a run."""
+    settings = read_results(folder)["settings"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    return [(settings[name], f"<td>{name}</td><td>{settings[name]}</td>" in page) for name in ("NumPy", "numpynet")]
+
+
+def test_a_report_names_the_versions_that_trained_and_not_its_own(made, tmp_path, capsys, other_versions):
+    shutil.copytree(made[0], tmp_path / "run")
+    trained = report.versions()
+    other_versions()
+    assert lottery("report", tmp_path / "run") == 0
+    assert named_versions(tmp_path / "run") == [(trained["NumPy"], True), (trained["numpynet"], True)]
+    assert "same versions" not in capsys.readouterr().out
+
+
+def test_a_report_names_all_versions_that_trained(half_done, capsys, other_versions):
+    trained = report.versions()
+    other_versions()
+    assert lottery("resume", half_done) == 0
+    both = [
+        f"{trained['NumPy']} (12 trainings), 9.9 (9 trainings)",
+        f"{trained['numpynet']} (12 trainings), 8.8 (9 trainings)",
+    ]
+    assert named_versions(half_done) == [(text, True) for text in both]
+    (said,) = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("Not everything was trained with")
+    ]
+    assert said.endswith(f": numpynet {both[1]}; NumPy {both[0]}.")
+
+
+def test_a_worker_names_its_own_versions(tmp_path, other_versions):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run_folder.claim(folder, TINY, EXAMPLES, report.versions())
+    other_versions()
+    lottery_command.run_and_tell(Group(str(folder), TINY, (2,)))
+    rows = run_results.finished(folder, TINY)
+    assert run_versions.trained_with(folder, rows)["NumPy"] == {"9.9": TINY.trainings}
 
 
 def test_other_options_are_refused_with_the_difference(made, capsys):

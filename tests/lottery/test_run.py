@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from numpynet import checkpoints, storage
 from numpynet.data import Split
-from numpynet.lottery import curves, outcomes, plain_files, run, run_folder, run_results, training_files
+from numpynet.lottery import curves, outcomes, plain_files, run, run_folder, run_results, run_versions, training_files
 from numpynet.lottery.arms import CONTROLS
 from numpynet.lottery.experiment import load_examples
 from numpynet.lottery.imp import TICKET, Arm, Monitored, Trained, Training, iterative_pruning
@@ -91,7 +91,7 @@ def test_the_folder_holds_every_training_of_every_trial(whole):
     assert len(files["results.csv"].splitlines()) == 1 + len(trainings)
     assert not (folder / "checkpoints").exists() or not list((folder / "checkpoints").iterdir())
     events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [e["event"] for e in events] == ["trained"] * 14  # 7 trainings of each of two stacks
+    assert [e["event"] for e in events] == ["started", "trained"] * 14  # 7 trainings of each of two stacks
 
 
 def test_the_numbers_of_a_summary_are_those_of_its_training(whole):
@@ -206,8 +206,8 @@ def test_a_resumed_training_goes_on_where_its_checkpoint_was(tmp_path):
     assert interrupted(tmp_path, 8)
     run_all(tmp_path)
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert events[0]["event"] == "resumed"
-    assert events[0]["step"] > 0
+    assert [event["event"] for event in events[:3]] == ["started", "resumed", "trained"]
+    assert events[1]["step"] > 0
 
 
 @pytest.mark.parametrize("lost", ["batch_rngs", "dropout_rngs", "order", "optimizer"])
@@ -348,7 +348,7 @@ def test_a_full_disk_in_the_middle_of_the_log_is_survived(whole, tmp_path):
     run_all(tmp_path)
     assert contents(tmp_path) == whole[1]
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert json.loads(lines[1])["event"] == "trained"
+    assert json.loads(lines[1])["event"] == "started"
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_a_file_that_is_nested_without_end_is_named(whole, tmp_path, file, depth
 @pytest.mark.parametrize("depth", [900, 200_000])
 def test_versions_that_are_nested_without_end_are_not_known(tmp_path, depth):
     (tmp_path / "environment.json").write_text(nested(depth))
-    (said,) = run_folder.other_versions(tmp_path, {"NumPy": "2.4.6"})
+    (said,) = run_versions.other_versions(tmp_path, {"NumPy": "2.4.6"})
     assert said.startswith(f"versions that are not known (cannot read {tmp_path / 'environment.json'}: lists and")
 
 
