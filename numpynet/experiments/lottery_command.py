@@ -122,7 +122,7 @@ def _run(experiment: Experiment, folder: Path, options: Namespace) -> int:
         known = run_folder.claim(folder, experiment, examples, report.versions())
         wanted = experiment.replicates * experiment.trainings
         done = len(run_results.finished(folder, experiment)) if known else 0
-        if known and (others := run_versions.other_versions(folder, report.versions())):
+        if known and done < wanted and (others := run_versions.other_versions(folder, report.versions())):
             print(
                 f"note: {folder} was begun with {'; '.join(others)}. What is trained from here on may differ from what the "
                 "versions of the beginning would give; for a run of one kind, take another folder with --out",

@@ -150,6 +150,16 @@ def test_a_run_that_goes_on_with_its_own_versions_says_nothing_of_them(half_done
     assert "was begun with" not in capsys.readouterr().out
 
 
+def test_where_nothing_is_left_to_train_no_version_makes_a_difference(made, capsys, monkeypatch, other_versions):
+    """It said "what is trained from here on may differ", and then trained nothing."""
+    monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
+    other_versions()
+    assert lottery("resume", made[0]) == 0
+    said = capsys.readouterr().out
+    assert "21 of 21 trainings are done" in said
+    assert "may differ" not in said and "was begun with" not in said
+
+
 def named_versions(folder):
     """The versions in results.json and in the page of a run."""
     settings = read_results(folder)["settings"]
