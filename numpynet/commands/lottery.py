@@ -145,11 +145,16 @@ def _add_compare(actions) -> None:
         "compare",
         help="the tickets of two runs, paired by seed and density",
         description="Compare the tickets of two runs on the same data, seed by seed: with and without dropout, for instance. "
-        "Levels that leave the same share of the weights are compared; the others are named.",
+        "The levels that are nearest in density are compared; both densities are shown where they differ, and levels without "
+        "a partner are named.",
         epilog="Example: numpynet lottery compare runs/with-dropout runs/without",
     )
     compare.add_argument("first", type=folder)
     compare.add_argument("second", type=folder)
+    compare.add_argument(
+        "--tolerance", type=share, default=0.05,
+        help="how far the densities of a pair may be apart, as a share of the larger one (default: %(default)g)",
+    )  # fmt: skip
     compare.add_argument("--out", type=folder, help="where the page goes (default: runs/lottery-compare)")
     compare.set_defaults(run=_compare)
 

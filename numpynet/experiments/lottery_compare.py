@@ -1,12 +1,14 @@
 """``numpynet lottery compare``: the tickets of two runs, paired by seed and by density.
 
-Runs that prune at different rates, or nets of different sizes, have other densities at the same level. A difference between
-them would be one of densities, so only levels that leave the same share of the weights are compared, and the others are
-named.
+Runs that prune at different rates have other densities at the same level, and so have nets of different sizes: the output
+layer, which is cut at half of the rate, is another share of each. A difference between them would be one of densities. So
+the levels are compared that are nearest in density, both densities are named where they differ, and levels without a
+partner are named with what would give them one.
 """
 
 from __future__ import annotations
 
+import math
 import shlex
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -21,7 +23,10 @@ from numpynet.lottery.experiment import Experiment, differences
 from numpynet.lottery.plain_files import read_json
 from numpynet.statistics import t_interval
 
-SAME_DENSITY = 0.01  # relative; counts of weights are rounded, so that equal rates leave nearly equal shares
+ROUNDING = 0.01  # relative; counts of weights are rounded, so that equal rates leave nearly equal shares
+A_STEP = (
+    0.2  # relative; densities that are farther apart are a step of the usual ladder apart, and no pair to be advised
+)
 
 
 def compare_runs(options: Namespace) -> int:
@@ -38,7 +43,7 @@ def compare_runs(options: Namespace) -> int:
     Raises
     ------
     ValueError
-        The runs have no seed in common, or were made on other data; a difference of seeds would say nothing.
+        The runs have no finished seed in common, or were made on other data; a difference of seeds would say nothing.
     """
     runs = [(folder, run_folder.read_experiment(folder)) for folder in (options.first, options.second)]
     data = [read_json(folder / "data.json") for folder, _ in runs]
@@ -51,7 +56,7 @@ def compare_runs(options: Namespace) -> int:
     names = _names([folder for folder, _ in runs])
     found = [_by_seed(folder, experiment) for folder, experiment in runs]
     densities = [densities_of(of, experiment) for of, (_, experiment) in zip(found, runs)]
-    pairs = levels_of_one_density(*densities)
+    pairs = nearest_levels(*densities, tolerance=options.tolerance)
     rows, waiting = [], []
     for levels in pairs:
         left = _both(f"{100 * d[level]:.2f}" for d, level in zip(densities, levels))
@@ -77,21 +82,12 @@ def compare_runs(options: Namespace) -> int:
         text.replace(" there", f" in {names[0]}").replace(" here", f" in {names[1]}") for text in settings
     )
     remark = [f"What differs in the settings: {changed or 'nothing'}."]
-    alone = [
-        f"{', '.join(f'{100 * d:.2f}' for level, d in enumerate(own) if level not in taken)} % of {name}"
-        for name, own, taken in zip(names, densities, map(set, zip(*pairs)))
-        if len(taken) < len(own)
-    ]
-    if alone:
-        remark.append(
-            f"Not compared, because the other run has no level that leaves the same share (to {100 * SAME_DENSITY:g} % of it): "
-            f"{'; '.join(alone)}."
-        )
+    remark += _about_densities(names, densities, pairs, [experiment for _, experiment in runs], options.tolerance)
     if waiting:
         remark.append(f"Not compared, because no seed has finished there in both runs: {', '.join(waiting)} %.")
     outcome = Report(
         title=f"Two lottery runs: {names[0]} and {names[1]}",
-        question="Are the tickets of one run better than those of the other, seed by seed and at the same density?",
+        question="Are the tickets of one run better than those of the other, seed by seed and at the nearest densities?",
         tables=[
             Table(
                 "Test accuracy of the tickets in % at the early stop, and paired differences (replicates above 0)",
@@ -106,42 +102,86 @@ def compare_runs(options: Namespace) -> int:
                 "Test accuracy of the tickets at the early stop, every level at its own density. Bands: 95 % t-intervals.",
             )
         },
-        settings={"first run": str(options.first), "second run": str(options.second)},
+        settings={
+            "first run": str(options.first),
+            "second run": str(options.second),
+            "tolerance of densities": options.tolerance,
+        },
     )
     folder = options.out or Path("runs") / "lottery-compare"
-    page = publish(
-        outcome, folder, command=shlex.join(["numpynet", "lottery", "compare", str(options.first), str(options.second)])
-    )
+    words = ["numpynet", "lottery", "compare", options.first, options.second, "--tolerance", options.tolerance]
+    page = publish(outcome, folder, command=shlex.join(map(str, words)))
     print(f"\nreport: {page}")
     return 0
 
 
-def levels_of_one_density(first: Sequence[float], second: Sequence[float]) -> list[tuple[int, int]]:
-    """Return the levels of two runs that leave the same share of the weights, but for rounding, each at most once.
+def nearest_levels(first: Sequence[float], second: Sequence[float], *, tolerance: float) -> list[tuple[int, int]]:
+    """Return the levels of two runs whose densities are each other's nearest, each level at most once.
 
     Parameters
     ----------
     first, second : density of every level, falling from that of the dense net
+    tolerance : how far the densities of a pair may be apart, as a share of the larger one
 
     Returns
     -------
-    Pairs of levels in their order, each the other's nearest.
+    Pairs of levels in their order.
 
     Examples
     --------
-    >>> levels_of_one_density([1.0, 0.8, 0.64, 0.512], [1.0, 0.641, 0.41])           # rates 0.2 and 0.36
+    >>> nearest_levels([1.0, 0.8, 0.64, 0.512], [1.0, 0.641, 0.41], tolerance=0.05)           # rates 0.2 and 0.36
     [(0, 0), (2, 1)]
     """
 
     def nearest(own: int, mine: Sequence[float], others: Sequence[float]) -> int:
-        return min(range(len(others)), key=lambda level: (abs(others[level] - mine[own]), abs(level - own)))
+        return min(range(len(others)), key=lambda level: (_apart(mine[own], others[level]), abs(level - own)))
 
     pairs = [(level, nearest(level, first, second)) for level in range(len(first))]
-    return [
-        (a, b)
-        for a, b in pairs
-        if nearest(b, second, first) == a and abs(first[a] - second[b]) <= SAME_DENSITY * max(first[a], second[b])
+    return [(a, b) for a, b in pairs if nearest(b, second, first) == a and _apart(first[a], second[b]) <= tolerance]
+
+
+def _apart(density: float, other: float) -> float:
+    return abs(density - other) / max(density, other) if density != other else 0.0
+
+
+def _about_densities(
+    names: Sequence[str],
+    densities: Sequence[Sequence[float]],
+    pairs: Sequence[tuple[int, int]],
+    experiments: Sequence[Experiment],
+    tolerance: float,
+) -> list[str]:
+    """Return what the reader has to know of the pairs: how unequal they are, which levels have none, and why."""
+    lines = []
+    largest = max(_apart(densities[0][a], densities[1][b]) for a, b in pairs)
+    if largest > ROUNDING:
+        lines.append(
+            f"The densities of a pair differ by up to {100 * largest:.2g} % of the larger one (--tolerance {tolerance:g}): where "
+            "two are named, a part of the difference may be that of the densities."
+        )
+    alone = [
+        f"{', '.join(f'{100 * d:.2f}' for level, d in enumerate(own) if level not in taken)} % of {name}"
+        for name, own, taken in zip(names, densities, map(set, zip(*pairs)))
+        if len(taken) < len(own)
     ]
+    if not alone:
+        return lines
+    lines.append(
+        f"Paired: {len(pairs)} levels, of {len(densities[0])} of {names[0]} and {len(densities[1])} of {names[1]}.\n"
+        f"Not compared, because the nearest level of the other run is more than {100 * tolerance:g} % away, or nearer to another "
+        f"level: {'; '.join(alone)}."
+    )
+    possible = nearest_levels(*densities, tolerance=max(tolerance, A_STEP))
+    if len(possible) > len(pairs):
+        needed = max(_apart(densities[0][a], densities[1][b]) for a, b in possible)
+        lines.append(f"With --tolerance {math.ceil(1000 * needed) / 1000:g} it would be {len(possible)} pairs.")
+    if any(_apart(*of_level) > ROUNDING for of_level in zip(*densities)):
+        rate = max(experiments[0].layer_rates().values())
+        lines.append(
+            "Runs with one rate for all layers have equal densities at equal levels, whatever the sizes of their nets: "
+            f"--rate {rate:g} --output-rate {rate:g} for both."
+        )
+    return lines
 
 
 def _both(texts: Iterable[str]) -> str:

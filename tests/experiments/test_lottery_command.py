@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numpynet import report
@@ -20,7 +20,7 @@ from numpynet.cli import build_parser, main
 from numpynet.experiments import lottery_clock, lottery_command
 from numpynet.experiments.findings import read_results
 from numpynet.experiments.lottery_clock import Estimate, clock
-from numpynet.experiments.lottery_compare import SAME_DENSITY, levels_of_one_density
+from numpynet.experiments.lottery_compare import ROUNDING, nearest_levels
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.lottery import run_folder, run_results, run_versions, training_files
@@ -313,25 +313,82 @@ def test_levels_that_no_seed_has_finished_in_both_runs_are_named(made, tmp_path,
     assert expected in capsys.readouterr().out.splitlines()
 
 
+def test_nets_of_other_sizes_are_paired_at_the_nearest_densities_and_both_are_named(made, tmp_path, capsys):
+    """With an output layer that is cut at half of the rate only dense nets were paired, and nobody was told why."""
+    other = tmp_path / "wider"
+    run_all(other, replace(TINY, sizes=(64, 40, 5, 10), stack=8))
+    experiments = [run_folder.read_experiment(f) for f in (made[0], other)]
+    densities = [experiment.densities() for experiment in experiments]
+    apart = [abs(a - b) / max(a, b) for a, b in zip(*densities)]
+    assert 0.01 < apart[1] < apart[2] < 0.05
+    assert lottery("compare", made[0], other, "--out", tmp_path / "page") == 0
+    out = capsys.readouterr().out
+    numbers = [
+        {(r["seed"], r["level"]): r["test_accuracy_stop"] for r in run_results.finished(f, e) if r["arm"] == "ticket"}
+        for f, e in zip((made[0], other), experiments)
+    ]
+    for level in (1, 2):
+        (line,) = [line for line in out.splitlines() if re.match(rf"{level}  ", line)]
+        assert f"  {100 * densities[0][level]:.2f} / {100 * densities[1][level]:.2f}  " in line
+        assert t_interval([numbers[0][s, level] - numbers[1][s, level] for s in range(3)]).text(sign=True) in line
+    assert f"differ by up to {100 * apart[2]:.2g} % of the larger one (--tolerance 0.05)" in out
+    assert "Not compared" not in out
+    assert f"--tolerance {0.05}" in read_results(tmp_path / "page")["command"]
+
+    between = (apart[1] + apart[2]) / 2
+    assert lottery("compare", made[0], other, "--tolerance", between, "--out", tmp_path / "page") == 0
+    out = capsys.readouterr().out
+    assert f"differ by up to {100 * apart[1]:.2g} %" in out
+    assert "Paired: 2 levels, of 3 of run and 3 of wider." in out
+    alone = f"{100 * densities[0][2]:.2f} % of run; {100 * densities[1][2]:.2f} % of wider."
+    assert re.search(rf"Not compared, because .* more than {100 * between:g} % away.*: {re.escape(alone)}", out)
+    (needed,) = re.findall(r"With --tolerance (\S+) it would be 3 pairs\.", out)
+    assert apart[2] <= float(needed) < apart[2] + 0.002
+    assert "--rate 0.3 --output-rate 0.3 for both" in out
+    assert lottery("compare", made[0], other, "--tolerance", needed, "--out", tmp_path / "page") == 0
+    assert "Not compared" not in capsys.readouterr().out
+
+
+def test_a_run_that_is_only_shorter_is_not_told_to_take_other_rates(made, tmp_path, capsys):
+    run_all(tmp_path / "short", replace(TINY, rounds=1, stack=8))
+    assert lottery("compare", made[0], tmp_path / "short", "--out", tmp_path / "page") == 0
+    out = capsys.readouterr().out
+    assert "Paired: 2 levels, of 3 of run and 2 of short." in out
+    assert "--tolerance" not in out and "--rate" not in out
+
+
 falling = st.lists(st.floats(0.01, 1), max_size=8).map(lambda densities: [1.0, *sorted(densities, reverse=True)])
 
 
-@given(first=falling, second=falling)
-def test_every_pair_of_levels_has_one_density_and_no_level_has_two_partners(first, second):
-    pairs = levels_of_one_density(first, second)
-    assert pairs == [(a, b) for b, a in levels_of_one_density(second, first)]
+@given(first=falling, second=falling, tolerance=st.floats(0.001, 1))
+@example(
+    first=[1.0, 0.107], second=[1.0, 0.12, 0.095], tolerance=0.11
+)  # 0.095 is nearer by difference, 0.12 as a share
+def test_a_pair_is_each_others_nearest_within_the_tolerance_and_no_level_has_two_partners(first, second, tolerance):
+    pairs = nearest_levels(first, second, tolerance=tolerance)
+    assert pairs == [(a, b) for b, a in nearest_levels(second, first, tolerance=tolerance)]
     for side in zip(*pairs):
         assert list(side) == sorted(set(side))
+
+    def apart(a, b):
+        return abs(first[a] - second[b]) / max(first[a], second[b])
+
     for a, b in pairs:
-        assert first[a] == pytest.approx(second[b], rel=SAME_DENSITY)
-    assert levels_of_one_density(first, first) == [(level, level) for level in range(len(first))]
+        assert apart(a, b) <= tolerance
+        assert (
+            apart(a, b) == min(apart(a, k) for k in range(len(second))) == min(apart(k, b) for k in range(len(first)))
+        )
+    for a in {*range(len(first))} - {a for a, _ in pairs}:  # it has no partner for a reason
+        b = min(range(len(second)), key=lambda k: apart(a, k))
+        assert apart(a, b) > tolerance or apart(a, b) >= min(apart(k, b) for k in range(len(first)) if k != a)
+    assert nearest_levels(first, first, tolerance=tolerance) == [(level, level) for level in range(len(first))]
 
 
 def test_one_rate_pairs_every_level_also_of_nets_of_other_sizes():
     nets = ((40, 100, 100, 10), (40, 200, 100, 10))
     small, large = (Experiment(sizes=n, rate=0.2, output_rate=0.2, rounds=12).densities() for n in nets)
     assert small != large  # by rounding
-    assert levels_of_one_density(small, large) == [(level, level) for level in range(13)]
+    assert nearest_levels(small, large, tolerance=ROUNDING) == [(level, level) for level in range(13)]
 
 
 def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
@@ -372,6 +429,7 @@ def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
         (["ticket", "nowhere", "--density", "21"], r"must lie in \(0, 1\]"),
         (["report", "nowhere"], "nowhere holds no lottery run"),
         (["compare", "nowhere", "elsewhere"], "nowhere holds no lottery run"),
+        (["compare", "nowhere", "elsewhere", "--tolerance", "0"], r"must lie in \(0, 1\]"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, words, message):
