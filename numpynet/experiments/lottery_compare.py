@@ -17,7 +17,7 @@ from pathlib import Path
 from numpynet.experiments import lottery_figures
 from numpynet.experiments.lottery_page import densities_of
 from numpynet.experiments.publish import Report, Table, publish
-from numpynet.lottery import run_folder, run_results
+from numpynet.lottery import run_folder, run_results, run_versions
 from numpynet.lottery.analysis import cells, compare
 from numpynet.lottery.experiment import Experiment, differences
 from numpynet.lottery.plain_files import read_json
@@ -82,6 +82,10 @@ def compare_runs(options: Namespace) -> int:
         text.replace(" there", f" in {names[0]}").replace(" here", f" in {names[1]}") for text in settings
     )
     remark = [f"What differs in the settings: {changed or 'nothing'}."]
+    versions = [_versions(folder, experiment) for folder, experiment in runs]
+    if versions[0] != versions[1]:
+        told = (f"{name} with {text}" for name, text in zip(names, versions))
+        remark.append(f"They were trained with other versions, which may give other numbers: {'; '.join(told)}.")
     remark += _about_densities(names, densities, pairs, [experiment for _, experiment in runs], options.tolerance)
     if waiting:
         remark.append(f"Not compared, because no seed has finished there in both runs: {', '.join(waiting)} %.")
@@ -105,6 +109,8 @@ def compare_runs(options: Namespace) -> int:
         settings={
             "first run": str(options.first),
             "second run": str(options.second),
+            "first run, trained with": versions[0],
+            "second run, trained with": versions[1],
             "tolerance of densities": options.tolerance,
         },
     )
@@ -192,6 +198,11 @@ def _by_seed(folder: Path, experiment: Experiment):
     """The cells of a run with seeds in the place of trial numbers, by which two runs can be paired."""
     rows = run_results.finished(folder, experiment)
     return cells([{**row, "trial": row["seed"]} for row in rows])
+
+
+def _versions(folder: Path, experiment: Experiment) -> str:
+    known = run_versions.trained_with(folder, run_results.finished(folder, experiment))
+    return ", ".join(f"{name} {run_versions.versions_text(counts)}" for name, counts in known.items())
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -391,6 +391,25 @@ def test_one_rate_pairs_every_level_also_of_nets_of_other_sizes():
     assert nearest_levels(small, large, tolerance=ROUNDING) == [(level, level) for level in range(13)]
 
 
+def test_two_runs_of_other_versions_are_compared_and_the_versions_are_named(
+    made, half_done, tmp_path, capsys, other_versions
+):
+    versions = report.versions()
+    assert lottery("compare", made[0], made[0], "--out", tmp_path / "page") == 0
+    assert "other versions" not in capsys.readouterr().out
+    other_versions()
+    assert lottery("resume", half_done) == 0
+    capsys.readouterr()
+    assert lottery("compare", made[0], half_done, "--out", tmp_path / "page") == 0
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "trained with other versions" in line]
+    assert f"run with numpynet {versions['numpynet']}, NumPy {versions['NumPy']}, Python" in said
+    assert f"half with numpynet {versions['numpynet']} (12 trainings), 8.8 (9 trainings), NumPy" in said
+    settings = read_results(tmp_path / "page")["settings"]
+    assert settings["NumPy"] == "9.9"  # of who compares
+    assert f"NumPy {versions['NumPy']}, Python" in settings["first run, trained with"]
+    assert "9.9 (9 trainings)" in settings["second run, trained with"]
+
+
 def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
     other = tmp_path / "other"
     run_all(other, replace(TINY, replicates=1, seed=9, rounds=0), EXAMPLES)
