@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from numpynet import __version__, threads
+from numpynet import __version__, progress, threads
 from numpynet.commands import (
     assignment,
     autograder,
@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no broken pipe
         return 1
     except KeyboardInterrupt:
+        progress.wipe()
         print("\nnumpynet: interrupted", file=sys.stderr)
         return 1
     except MemoryError as error:
@@ -120,5 +121,6 @@ def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
         text = f"{error.filename}: {error.strerror}"  # without the "[Errno 17]" that str(error) begins with
     else:
         text = str(error)
+    progress.wipe()  # of whoever could not finish
     print(f"numpynet: error: {' '.join(text.split()) or type(error).__name__}", file=sys.stderr)
     return code

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpynet import threads
 from numpynet.dask_cluster import ANSWER_SECONDS, check_scheduler
-from numpynet.progress import Progress
+from numpynet.progress import WIPE, Progress, aside, say
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -49,7 +49,7 @@ def run_tasks(
     scheduler: str | None = None,
     executor: Executor | None = None,
     retries: int = RETRIES,
-    what: str = "tasks",
+    what: str | None = "tasks",
     on_done: Callable[[int, Result], None] | None = None,
 ) -> list[Result]:
     """Return ``[function(task) for task in tasks]``, computed here, on several processes or on a cluster.
@@ -64,7 +64,8 @@ def run_tasks(
     scheduler : address of a Dask scheduler, such as tcp://10.0.0.1:8786, in place of ``workers``
     executor : in place of both; it stays open
     retries : how often a task is done again after its worker died, with ``workers``; a Dask scheduler counts itself
-    what : a word or two for the progress line, which counts tasks; tasks that run here show their own
+    what : a word or two for the progress line, which counts tasks; tasks that run here, one after the other, show their
+        own; None shows nothing, where somebody else does
     on_done : called here with the index and the result of every task as it ends, in whatever order they end: to show
         progress, or to save what is there
 
@@ -104,7 +105,8 @@ def run_tasks(
     try:
         _run(job, workers, scheduler, executor, retries)
     finally:
-        job.progress.close()
+        if job.progress is not None:
+            job.progress.close()
     return [job.results[index] for index in range(len(tasks))]
 
 
@@ -126,9 +128,11 @@ def _run(job: _Job, workers: int, scheduler: str | None, executor: Executor | No
 class _Job:
     """What is to do, and what is done so far."""
 
-    def __init__(self, function: Callable, tasks: list, what: str, on_done: Callable[[int, Any], None] | None) -> None:
+    def __init__(
+        self, function: Callable, tasks: list, what: str | None, on_done: Callable[[int, Any], None] | None
+    ) -> None:
         self.function, self.tasks, self.on_done = function, tasks, on_done
-        self.progress = Progress(what, len(tasks))
+        self.progress = None if what is None else Progress(what, len(tasks))
         self.waiting = deque(range(len(tasks)))  # in order: a task is never started before an earlier one
         self.results: dict[int, Any] = {}
         self.errors: dict[int, BaseException] = {}
@@ -136,10 +140,12 @@ class _Job:
     def finish(self, index: int, result: Any) -> None:
         self.results[index] = result
         if self.on_done is not None:
-            self.on_done(index, result)
+            with aside():
+                self.on_done(index, result)
 
     def show(self) -> None:
-        self.progress.show(len(self.results), f"{len(self.results)} of {len(self.tasks)}")
+        if self.progress is not None:
+            self.progress.show(len(self.results), f"{len(self.results)} of {len(self.tasks)}")
 
     def collect(self, executor: Executor, window: int, running: dict[Future, int]) -> None:
         """Keep up to ``window`` tasks in the executor until all are done; ``running`` shows what is in it."""
@@ -270,13 +276,30 @@ def _end_with_the_lifeline(lifeline: Connection) -> None:
 
 
 class _NotATerminal:
-    """A stream that says it is no terminal: progress lines of several workers would overwrite each other."""
+    """A stream that says it is no terminal: progress lines of several workers would overwrite each other.
+
+    What else a worker writes, a warning for instance, goes out in whole lines; on a terminal they begin where the
+    command shows its progress, which is wiped for them.
+    """
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self._stream, self._begun = stream, ""
+        self._wipe = WIPE if stream is not None and stream.isatty() else ""
 
     def isatty(self) -> bool:
         return False
+
+    def write(self, text: str) -> int:
+        whole, end, self._begun = (self._begun + text).rpartition("\n")
+        if end:
+            self._stream.write(self._wipe + whole + end)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._begun:
+            self._stream.write(self._wipe + self._begun)
+            self._begun = ""
+        self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -297,9 +320,9 @@ def _check_can_be_sent(function: Callable) -> None:
 def _dask(address: str) -> Iterator[Executor]:
     """The workers of a Dask scheduler as an executor. Dask itself gives a lost worker's tasks to another one."""
     if not check_scheduler(address):  # and so, no client that never was connected: it hangs at the end of the process
-        print(
+        say(
             f"{address} has no workers yet; the work waits for the first. To start one: dask worker {address} --nthreads 1",
-            file=sys.stderr,
+            stream=sys.stderr,
         )
     from distributed import Client
     from distributed.scheduler import KilledWorker

@@ -9,11 +9,12 @@ import textwrap
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from numpynet import dask_cluster, threads
-from numpynet.parallel import WorkerLost, run_tasks
+from numpynet.parallel import WorkerLost, _NotATerminal, run_tasks
 
 HERE = Path(__file__).parent
 
@@ -103,6 +104,22 @@ def test_workers_have_one_thread_and_no_terminal(tasks, monkeypatch):
     assert os.getpid() not in {s["pid"] for s in seen}
     assert not any(name in os.environ for name in threads.VARIABLES)  # and this process is as it was
     assert wait_until(lambda: not any(alive(s["pid"]) for s in seen))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_worker_writes_goes_out_in_whole_lines(terminal):
+    """A warning of a worker began in the middle of the line of progress."""
+    written = []
+    stream = SimpleNamespace(isatty=lambda: terminal, write=written.append, flush=lambda: None, encoding="ascii")
+    worker = _NotATerminal(stream)
+    assert not worker.isatty() and worker.encoding == "ascii"
+    print("no path", 1, "left", file=worker)
+    worker.write("one\ntwo\nthr")
+    worker.write("ee\nfo")
+    worker.flush()
+    worker.flush()
+    wipe = "\r\x1b[K" if terminal else ""
+    assert written == [f"{wipe}{text}" for text in ("no path 1 left\n", "one\ntwo\n", "three\n", "fo")]
 
 
 def test_workers_respect_what_the_user_has_set(tasks, monkeypatch):

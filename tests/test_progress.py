@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from numpynet import progress as module
-from numpynet.progress import Progress
+from numpynet.cli import main
+from numpynet.parallel import run_tasks
+from numpynet.progress import Progress, aside, say, wipe
+from tests.terminal import Screen
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+@pytest.fixture(autouse=True)
+def nobody_shows():
+    """Some tests leave their line on their terminal."""
+    yield
+    wipe()
 
 
 class Clock:
@@ -114,3 +128,171 @@ def test_an_empty_job_is_finished():
     stream = Terminal()
     Progress("training", 0, stream=stream).show(0)
     assert "100 %" in lines_of(stream)[-1]
+
+
+# ---- several at once ------------------------------------------------------------------------------------------------
+
+
+def screen_of(monkeypatch):
+    """One terminal for everything that is printed, as a user has it; pytest would take it away from a fixture."""
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("sys.stderr", screen)
+    return screen
+
+
+@pytest.fixture
+def always_shown(monkeypatch):
+    """Progress is drawn at every call: nothing is left out because it came too soon."""
+
+    class Fast:
+        now = 0.0
+
+        def monotonic(self):
+            Fast.now += 1.0
+            return Fast.now
+
+    monkeypatch.setattr(module, "time", Fast())
+
+
+def names_on(screen):
+    """Whose progress was on the screen."""
+    return {re.match(r"[a-z]+( \d+)?", state)[0] for state in screen.states if "%" in state}
+
+
+def test_lines_of_several_threads_come_out_whole(monkeypatch, always_shown):
+    screen = screen_of(monkeypatch)
+    progress = Progress("all", 40)
+    progress.show(0)
+
+    def work(worker):
+        own = Progress(f"worker {worker}", 10)
+        for step in range(10):
+            own.show(step, "some words behind")
+            say(f"line {step} of worker {worker}")
+        own.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        work_done = [pool.submit(work, worker) for worker in range(4)]
+        for done, future in enumerate(work_done):
+            future.result()
+            progress.show(10 * (done + 1))
+    progress.close()
+    assert sorted(screen.lines) == sorted(["", *(f"line {k} of worker {w}" for k in range(10) for w in range(4))])
+    assert names_on(screen) == {"all"}
+
+
+def test_tasks_in_threads_leave_the_line_to_the_command_and_its_output_stands_on_lines_of_its_own(
+    monkeypatch, always_shown
+):
+    """Each task drew its own line over that of the command, and what was printed as a task ended began behind it."""
+    screen = screen_of(monkeypatch)
+
+    def task(number):
+        own = Progress(f"task {number}", 20)
+        for step in range(20):
+            own.show(step)
+            time.sleep(0.001)
+        own.close()
+        return number
+
+    def on_done(index, result):
+        print(f"task {index} gave")
+        time.sleep(0.01)  # it takes its time, as figures do
+        print(f"{result}")
+
+    with ThreadPoolExecutor(3) as pool:
+        assert run_tasks(task, range(6), executor=pool, what="jobs", on_done=on_done) == list(range(6))
+    assert names_on(screen) == {"jobs"}
+    assert screen.lines[-1] == ""
+    told = list(zip(screen.lines[:-1:2], screen.lines[1:-1:2]))
+    assert sorted(told) == [(f"task {n} gave", str(n)) for n in range(6)]
+
+
+def test_the_next_may_show_when_the_first_is_closed_or_its_thread_has_ended(always_shown):
+    first, second = Terminal(), Terminal()
+    ended = threading.Event()
+
+    def show_and_wait():
+        progress = Progress("first", 2, stream=first)
+        progress.show(1)
+        ended.wait(10)
+        if closes:
+            progress.close()
+            closed.set()
+            time.sleep(0.2)
+
+    for closes in (True, False):
+        ended.clear()
+        closed = threading.Event()
+        thread = threading.Thread(target=show_and_wait)
+        thread.start()
+        while "first" not in first.getvalue():
+            time.sleep(0.001)
+        progress = Progress("second", 9, stream=second)
+        progress.show(1)
+        assert lines_of(second) == []
+        ended.set()
+        if closes:
+            assert closed.wait(10)
+        else:
+            thread.join()
+        progress.show(2)
+        assert len(lines_of(second)) == 1
+        progress.close()
+        thread.join()
+        first.truncate(0), second.truncate(0)
+
+
+def test_one_progress_within_another_takes_turns_with_it(always_shown):
+    stream = Terminal()
+    outer, inner = Progress("outer", 4, stream=stream), Progress("inner", 4, stream=stream)
+    for progress in (outer, inner, outer, inner):
+        progress.show(1)
+    assert [line.split()[0] for line in lines_of(stream)] == ["outer", "inner", "outer", "inner"]
+    outer.close()  # the inner one was not closed: it had failed
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_what_is_said_stands_above_the_line_which_comes_back(monkeypatch, always_shown):
+    screen = screen_of(monkeypatch)
+    progress = Progress("training", 4)
+    progress.show(1, "loss 0.5")
+    say("step 1\nstep 2")
+    with aside():
+        print("step", 3)
+        progress.show(2, "loss 0.4")  # not now
+        assert screen.lines == ["step 1", "step 2", "step 3", ""]
+        say("step 4")
+    assert screen.lines[:-1] == ["step 1", "step 2", "step 3", "step 4"]
+    assert screen.lines[-1].startswith("training   50 %") and screen.lines[-1].endswith("loss 0.4")
+    progress.close()
+    assert screen.lines == ["step 1", "step 2", "step 3", "step 4", ""]
+
+
+def test_an_error_is_told_on_a_line_of_its_own(monkeypatch):
+    screen = screen_of(monkeypatch)
+
+    def run_train(options):
+        Progress("training", 5).show(2)
+        raise ValueError("too much")
+
+    monkeypatch.setattr("numpynet.train_run.run_train", run_train)
+    assert main(["train"]) == 2
+    assert screen.lines == ["numpynet: error: too much", ""]
+    assert any("training   40 %" in state for state in screen.states)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="pseudo terminals of POSIX")
+def test_a_line_is_never_longer_than_the_terminal(monkeypatch, always_shown):
+    """What was longer went on in the next line, and only that one was wiped."""
+    leader, follower = os.openpty()
+    monkeypatch.setattr(
+        os, "get_terminal_size", lambda number: os.terminal_size((30, 5)) if number == follower else 1 / 0
+    )
+    with os.fdopen(leader, "rb", buffering=0) as reading, os.fdopen(follower, "w") as stream:
+        Progress("training", 4, stream=stream).show(1, "a note " * 20)
+        seen = reading.read(200).decode().removeprefix("\r\x1b[K")
+        assert len(seen) == 29
+        assert seen.startswith("training   25 %  a note a")
+        wipe()

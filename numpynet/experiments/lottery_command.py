@@ -26,7 +26,7 @@ from numpynet.lottery.imp import Level
 from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
 from numpynet.lottery.run import Group, clear_leftovers, run_group
 from numpynet.parallel import run_tasks
-from numpynet.progress import Progress
+from numpynet.progress import Progress, say
 from numpynet.statistics import t_interval
 from numpynet.storage import StorageError
 
@@ -183,8 +183,7 @@ def _here(groups: Sequence[Group], examples: Examples) -> None:
         progress.show(done, f"trials {group.trials[0]} to {group.trials[-1]}")
 
     def on_level(group: Group, level: Level) -> None:
-        progress.close()
-        print(_level_line(level_facts(group, level)), flush=True)
+        say(_level_line(level_facts(group, level)))
 
     try:
         for group in groups:
@@ -217,8 +216,7 @@ def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
             for line in whole.splitlines():
                 facts = json.loads(line)
                 if facts["event"] == "level":
-                    progress.close()
-                    print(_level_line(facts), flush=True)
+                    say(_level_line(facts))
             progress.show(sum(1 for _ in folder.rglob("summary.json")), "trainings")
             if last:
                 return
@@ -226,7 +224,7 @@ def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
     watcher = threading.Thread(target=follow, daemon=True)
     watcher.start()
     try:
-        run_tasks(run_and_tell, groups, workers=options.workers, scheduler=options.scheduler)
+        run_tasks(run_and_tell, groups, workers=options.workers, scheduler=options.scheduler, what=None)
     finally:
         ended.set()
         watcher.join()

@@ -31,6 +31,7 @@ from numpynet.lottery.ticket import load_ticket
 from numpynet.statistics import t_interval
 from numpynet.training import train
 from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
+from tests.terminal import Screen
 
 OPTIONS = ["--data", "digits", "--sizes", "64-6-5-10", "--dropout", "0.8", "--validation", "200", "--steps", "12"]
 OPTIONS += ["--batch-size", "50", "--lr", "0.01", "--evaluate-every", "3", "--rounds", "2", "--rate", "0.3"]
@@ -103,6 +104,23 @@ def test_two_workers_give_the_bits_of_one(tmp_path, capsys, monkeypatch):
     ]
     assert lines[0] == lines[1]
     assert len(lines[0]) == 4
+
+
+def test_workers_and_command_share_one_line_of_the_terminal(tmp_path, monkeypatch):
+    """The tasks were counted on the line of the trainings, each over the other."""
+    experiment = replace(TINY, controls=(), rounds=1)
+    run_folder.claim(tmp_path, experiment, EXAMPLES, {})
+    run_folder.log(tmp_path, "begun")
+    groups = [Group(str(tmp_path), experiment, trials) for trials in experiment.groups]
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("sys.stderr", screen)
+    lottery_command._elsewhere(groups, Namespace(workers=2, scheduler=None))
+    shown = {state.split("  ")[0] for state in screen.states if "%" in state}
+    assert shown == {"lottery"}
+    assert screen.lines.pop() == ""
+    assert len(screen.lines) == 4
+    assert all(re.fullmatch(r"trials? [\d to]+ +level +\d .*ticket \d+\.\d\d", line) for line in screen.lines)
 
 
 def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch):
