@@ -89,7 +89,7 @@ def definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Definiti
         if isinstance(node, Definition):
             yield prefix + node.name, node
             yield from definitions(node, f"{prefix}{node.name}.")
-        else:
+        elif not isinstance(node, ast.expr):  # no expression holds a definition, and most of a tree is expressions
             yield from definitions(node, prefix)
 
 
@@ -114,13 +114,12 @@ def text_mentions(text: str, path: str) -> Iterator[Mention]:
 
 def marker_mentions(source: str, path: str) -> Iterator[Mention]:
     """Yield what the ``pytest.mark.equation(...)`` of a file name, on functions, classes or parameters."""
+    if "equation" not in source:
+        return
     tree = ast.parse(source)
-    spans = [(first_line(node), node.end_lineno or node.lineno, name) for name, node in definitions(tree)]
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "equation"):
-            continue
-        if not (isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "mark"):
-            continue
+    marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_marker(node.func)]
+    spans = [(first_line(node), node.end_lineno or node.lineno, name) for name, node in definitions(tree)] if marks else []
+    for node in marks:
         around = [name for first, last, name in spans if first <= node.lineno <= last]
         name = around[-1] if around else ""
         if not node.args or node.keywords:
@@ -129,6 +128,16 @@ def marker_mentions(source: str, path: str) -> Iterator[Mention]:
             literal = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
             identity = argument.value if literal else f"{ast.unparse(argument)} (no literal)"
             yield Mention(identity, path, node.lineno, "marker", name)
+
+
+def _is_marker(function: ast.expr) -> bool:
+    """Say whether this is ``mark.equation``, whatever stands before it."""
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr == "equation"
+        and isinstance(function.value, ast.Attribute)
+        and function.value.attr == "mark"
+    )
 
 
 def first_line(node: Definition) -> int:
