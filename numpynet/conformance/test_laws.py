@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from numpynet.conformance.layer_laws import NETWORK_LAWS, STAGE_LAWS, VALUE_LAWS
 from numpynet.conformance.mask_laws import MASK_LAWS
 from numpynet.conformance.profiles import chosen, in_plain_words
 from numpynet.conformance.ticket_laws import TICKET_LAWS
-from numpynet.gradcheck.draws import KEEP_PROBS, Sizes, coincidences
+from numpynet.gradcheck.draws import Sizes, clean_keep_probs
 from numpynet.gradcheck.report import Report
 
 CLEAN = Sizes(5, 7, 11, 3)  # no two factors coincide
@@ -21,13 +23,17 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def tell_apart(sizes: Sizes) -> bool:
-    """Say whether all four differ, and some keep probabilities leave no two explanations of a factor alike."""
-    return len(set(sizes)) == 4 and sum(not coincidences(sizes, q) for q in KEEP_PROBS) >= 2
+    """Say whether some keep probabilities leave no two explanations of a factor alike."""
+    return len(clean_keep_probs(sizes)) >= 2
 
 
-drawn_sizes = st.builds(
-    Sizes, N=st.integers(3, 8), d_in=st.integers(2, 9), d_out=st.integers(2, 9), K=st.integers(3, 5)
-).filter(tell_apart)
+# All four differ. Drawn one by one, most would not: Hypothesis likes to draw a number that it has drawn before.
+DIFFERENT = [
+    Sizes(N, d_in, d_out, K)
+    for N, d_in, d_out, K in product(range(3, 9), range(2, 10), range(2, 10), range(3, 6))
+    if len({N, d_in, d_out, K}) == 4
+]
+drawn_sizes = st.sampled_from(DIFFERENT).filter(tell_apart)
 
 
 def params(laws: tuple[Law, ...]) -> list:

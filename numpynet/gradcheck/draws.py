@@ -8,6 +8,7 @@ explanations of a wrong factor would coincide is thrown away.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -88,6 +89,26 @@ def coincidences(sizes: Sizes, keep_prob: float) -> list[tuple[str, str]]:
     ]
 
 
+@functools.lru_cache(maxsize=1024)  # draw_sizes has 300 to choose from, and every check asks
+def clean_keep_probs(sizes: Sizes) -> tuple[float, ...]:
+    """Return the ``KEEP_PROBS`` whose factors do not coincide for these sizes.
+
+    Parameters
+    ----------
+    sizes : of the check
+
+    Returns
+    -------
+    keep probabilities, none where all have a coincidence
+
+    Examples
+    --------
+    >>> clean_keep_probs(Sizes(5, 7, 11, 3))
+    (0.3, 0.6, 0.7, 0.9)
+    """
+    return tuple(q for q in KEEP_PROBS if not coincidences(sizes, q))
+
+
 def draw_sizes(rng: np.random.Generator) -> Sizes:
     """Return sizes that differ pairwise and leave at least two keep probabilities without a coincidence.
 
@@ -107,7 +128,7 @@ def draw_sizes(rng: np.random.Generator) -> Sizes:
     while True:
         K, N, d_in, d_out = (int(rng.integers(low, high)) for low, high in ((3, 6), (4, 9), (6, 12), (6, 12)))
         sizes = Sizes(N, d_in, d_out, K)
-        if len(set(sizes)) == 4 and sum(not coincidences(sizes, q) for q in KEEP_PROBS) >= 2:
+        if len(set(sizes)) == 4 and len(clean_keep_probs(sizes)) >= 2:
             return sizes
 
 
@@ -128,8 +149,7 @@ def draw_keep_prob(rng: np.random.Generator, sizes: Sizes) -> float:
     >>> draw_keep_prob(np.random.default_rng(0), Sizes(5, 7, 11, 3)) in (0.3, 0.6, 0.7, 0.9)
     True
     """
-    clean = [q for q in KEEP_PROBS if not coincidences(sizes, q)]
-    return float(rng.choice(clean or KEEP_PROBS))
+    return float(rng.choice(clean_keep_probs(sizes) or KEEP_PROBS))
 
 
 def streams(seed: int) -> tuple[np.random.Generator, ...]:
