@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,9 +39,13 @@ def read_marked(path: str | Path) -> Marked:
     """
     path = Path(path)
     try:
-        return Marked(path.read_text(encoding="utf-8-sig"), path.name)
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8") from None
+    return _marked(text, path.name)
+
+
+_marked = functools.lru_cache(maxsize=16)(Marked)  # one command asks for the same text several times
 
 
 def assignment_from(path: str | Path, title: str, checks: Mapping[str, Sequence[Check]]) -> Assignment:

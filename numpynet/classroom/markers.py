@@ -21,6 +21,7 @@ One ``#`` or several begin a mark, so files written for nbgrader (``### BEGIN SO
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
 import io
 import re
@@ -114,6 +115,7 @@ class Marked:
         except (SyntaxError, tokenize.TokenError) as error:
             raise ValueError(f"{file} cannot be read as Python: {error}") from None
         self.comments = {t.start[0] - 1: (t.string, t.start[1]) for t in tokens if t.type == tokenize.COMMENT}
+        self.alone = {k: text.rstrip() for k, (text, n) in self.comments.items() if not self.lines[k][:n].strip()}
         self.statements = _statements(tokens)
         self.blocks = self._blocks()
         self.inside = {k: block for block in self.blocks for k in range(block.first, block.last + 1)}
@@ -136,8 +138,7 @@ class Marked:
 
     def _alone(self, k: int) -> str:
         """Return the comment that fills a line; "" where there is none, or code before it."""
-        comment, column = self.comments.get(k, ("", 0))
-        return comment.rstrip() if comment and not self.lines[k][:column].strip() else ""
+        return self.alone.get(k, "")
 
     def _blocks(self) -> list[Mark]:
         blocks: list[Mark] = []
@@ -214,12 +215,10 @@ class Marked:
         return [TaskMark(**{n: tuple(v) if isinstance(v, list) else v for n, v in task.items()}) for task in tasks]
 
     def _task_at(self, line: int) -> TaskMark | None:
-        found = None
-        names = {task.id: task for task in self.tasks}
-        for k in range(line + 1):
+        for k in range(line, -1, -1):
             if k not in self.prose and (mark := _TASK.match(self._alone(k))):
-                found = names[mark["id"]]
-        return found
+                return next(task for task in self.tasks if task.id == mark["id"])
+        return None
 
     def _function_at(self, line: int, indent: str) -> str:
         for k in range(line, -1, -1):
@@ -341,7 +340,8 @@ class Marked:
         Raises
         ------
         ValueError
-            A mutant stands outside the solution of a task, or the line after it does not hold what it replaces.
+            A mutant stands outside the solution of a task, the line after it does not hold what it replaces, or what
+            comes out is no Python.
         """
         made = []
         for k in sorted(self.comments):
@@ -355,9 +355,15 @@ class Marked:
             line = next(j for j in range(k + 1, inside.last + 1) if not self._alone(j) and self.lines[j].strip())
             if found["old"] not in self.lines[line]:
                 raise self._wrong(k, f"the line after mutant {found['name']} does not contain {found['old']!r}")
-            lines = [*self.lines]
-            lines[line] = lines[line].replace(found["old"], found["new"], 1)
-            source = Marked("\n".join(lines), self.file).solution()
+            # One line of a solution is another: no mark moves, so the file need not be read anew.
+            changed = copy.copy(self)
+            changed.lines = [*self.lines]
+            changed.lines[line] = self.lines[line].replace(found["old"], found["new"], 1)
+            source = changed.solution()
+            try:
+                ast.parse(source)
+            except SyntaxError as error:
+                raise self._wrong(k, f"mutant {found['name']} cannot be read as Python: {error.msg}") from None
             made.append(TextMutant(found["name"], task.id, found["old"], found["new"], source))
         return made
 

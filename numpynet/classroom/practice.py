@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from numpynet.classroom.desk import SECONDS, find_assignment, load_student, time_limit
 from numpynet.classroom.feedback import student_text
 from numpynet.classroom.release import read_manifest
-from numpynet.classroom.task import Assignment, CheckResult, Task, load_assignment, run_check
+from numpynet.classroom.task import Assignment, Check, CheckResult, Task, load_assignment, run_check
 from numpynet.conformance.contract import Subject
 
 WORST_FIRST = ("error", "fail", "wait", "skip", "pass")
@@ -101,6 +101,32 @@ def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
     >>> check_task(load_assignment("dropout").tasks[0], Subject("mine.py", {}), 0).line()
     '1.1  SKIP      The mask: sample_mask is not defined'
     """
+    return TaskResult(task, tuple(_checked(task, subject, seed)))
+
+
+def passes(task: Task, subject: Subject, seed: int) -> bool:
+    """Say whether functions pass all public checks of a task; what comes after the first that fails is not tried.
+
+    Parameters
+    ----------
+    task : of an assignment
+    subject : the functions
+    seed : of the draws
+
+    Returns
+    -------
+    bool, ``check_task(...).status == "pass"``
+
+    Examples
+    --------
+    >>> from numpynet.classroom.task import load_assignment
+    >>> passes(load_assignment("dropout").tasks[0], Subject("mine.py", {}), 0)
+    False
+    """
+    return all(result.status == "pass" for result in _checked(task, subject, seed))
+
+
+def _checked(task: Task, subject: Subject, seed: int) -> Iterator[CheckResult]:
     results: list[CheckResult] = []
     over = ""
     for check in task.checks:
@@ -108,20 +134,23 @@ def check_task(task: Task, subject: Subject, seed: int) -> TaskResult:
         lacking = [name for name in check.needs if name not in passed]
         if lacking:
             message = f"needs {', '.join(lacking)}"
-            results.append(CheckResult(check.name, "skip", 0, check.points, message=message))
-            continue
-        if over:
-            results.append(CheckResult(check.name, "skip", 0, check.points, message=over))
-            continue
-        try:
-            with time_limit(max(SECONDS, check.seconds or 0)):
-                results.append(run_check(check, subject, seed))
-        except Exception as error:  # what came back is of a kind that the check did not think of
-            message = f"what your functions return cannot be worked with: {type(error).__name__}: {error}"
-            results.append(CheckResult(check.name, "error", 0, check.points, message=message))
-        if "TimeoutError" in told(results[-1]):
-            over = f"{check.name} took too long"
-    return TaskResult(task, tuple(results))
+            result = CheckResult(check.name, "skip", 0, check.points, message=message)
+        elif over:
+            result = CheckResult(check.name, "skip", 0, check.points, message=over)
+        else:
+            result = _tried(check, subject, seed)
+            over = f"{check.name} took too long" if "TimeoutError" in told(result) else ""
+        results.append(result)
+        yield result
+
+
+def _tried(check: Check, subject: Subject, seed: int) -> CheckResult:
+    try:
+        with time_limit(max(SECONDS, check.seconds or 0)):
+            return run_check(check, subject, seed)
+    except Exception as error:  # what came back is of a kind that the check did not think of
+        message = f"what your functions return cannot be worked with: {type(error).__name__}: {error}"
+        return CheckResult(check.name, "error", 0, check.points, message=message)
 
 
 def check_all(assignment: Assignment, subject: Subject, seed: int) -> Iterator[TaskResult]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from numpynet.classroom.authoring import CHECKS_FILE
 from numpynet.classroom.markers import Marked
-from numpynet.classroom.practice import TaskResult, check_all, check_task
+from numpynet.classroom.practice import TaskResult, check_all, check_task, passes
 from numpynet.classroom.release import release_files
 from numpynet.classroom.task import Assignment, Task, load_assignment
 from numpynet.conformance.contract import MASK_FUNCTIONS, TICKET_FUNCTIONS, Subject
@@ -221,7 +221,7 @@ def _of_mutants(marked: Marked, assignment: Assignment, tell: Callable[[str], No
     n = 0
     for wrong in wrong_ones(marked, assignment):
         n += 1
-        if all(check_task(tasks[id], wrong.subject, 0).status == "pass" for id in wrong.tasks):
+        if all(passes(tasks[id], wrong.subject, 0) for id in wrong.tasks):
             survivors[wrong.name] = " and ".join(sorted(wrong.tasks))
     killed_under = _optimizers(survivors, marked, assignment)
     left = {name: task for name, task in survivors.items() if name not in killed_under}

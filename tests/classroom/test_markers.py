@@ -159,7 +159,11 @@ def test_wrong_marks_are_refused_with_their_line(source, line, words):
 
 
 def test_a_mutant_needs_its_line():
-    for text, words in ((" z -> y", "does not contain"), (" x + 123 -> x", None)):
+    for text, words in (
+        (" z -> y", "does not contain"),
+        (" x + 123 -> x +", "solution.py:4: mutant m cannot be read"),
+        (" x + 123 -> x", None),
+    ):
         source = TASK + NBGRADER.replace("    return", f"    # MUTANT m:{text}\n    return")
         if words:
             with pytest.raises(ValueError, match=words):
