@@ -219,7 +219,7 @@ def forward(change):
 
 def with_activation(name, **change):
     everything = {n: getattr(act, n) for n in ("relu", "leaky_relu", "tanh", "sigmoid", "identity")}
-    return {"act": SimpleNamespace(**everything | {name: everything[name]._replace(**change)})}
+    return {"act": SimpleNamespace(**everything | {name: everything[name]._replace(takes_out=False, **change)})}
 
 
 def relu_forward_that_lets_zero_pass(z):
@@ -588,7 +588,7 @@ PARTS = {
         "direction with the wrong sign": ({"complex_direction": changed(gradcheck.complex_direction, np.negative)}, {"B7"}),
         "a layer without 1/q, so that one bug cannot be seen": ({"linear_forward": given(linear.linear_forward, keep_prob=1.0)}, {"B7"}),
         "gradient too large by 1 %": ({"loss_and_gradients": changed(draws.loss_and_gradients, lambda r: (r[0], 1.01 * r[1]))}, {"B8"}),
-        "relu without its gate": ({"relu": act.relu._replace(backward=lambda dh, cache: dh)}, {"B9", "B10"}),
+        "relu without its gate": ({"relu": act.relu._replace(backward=lambda dh, cache: dh, takes_out=False)}, {"B9", "B10"}),
         "G of full rank": ({"dense_gradient": changed(linear.dense_gradient, lambda G: G + np.eye(*G.shape))}, {"B24"}),
         "H v of a matrix that is not symmetric": (
             {"hessian_vector_product": changed(gradcheck.hessian_vector_product, lambda Hv: Hv * np.arange(Hv.size))},
@@ -637,7 +637,7 @@ PARTS = {
         "softplus without its curve": ({"softplus": lambda z: np.maximum(z, 0)}, {"D9"}),
         "max-norm that lengthens": ({"project_max_norm": lambda W, limit: limit * W / np.maximum(np.linalg.norm(W, axis=0), 1e-300)}, {"D27"}),
         "cross-entropy in bits": ({"softmax_cross_entropy_forward": first_changed(losses.softmax_cross_entropy_forward, lambda x: x / math.log(2))}, {"D28", "D29"}),
-        "a relu that is none": ({"relu": act.relu._replace(forward=lambda z: (np.maximum(z, -0.1), act.relu.forward(z)[1]))}, {"D30"}),
+        "a relu that is none": ({"relu": act.relu._replace(takes_out=False, forward=lambda z: (np.maximum(z, -0.1), act.relu.forward(z)[1]))}, {"D30"}),
         "subnetworks scaled too little": ({"every_subnetwork": first_changed(subnetworks.every_subnetwork, lambda z: 0.9 * z)}, {"D3", "D9", "D31"}),
     },
     "ensemble": {

@@ -118,7 +118,9 @@ def marker_mentions(source: str, path: str) -> Iterator[Mention]:
         return
     tree = ast.parse(source)
     marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_marker(node.func)]
-    spans = [(first_line(node), node.end_lineno or node.lineno, name) for name, node in definitions(tree)] if marks else []
+    spans = (
+        [(first_line(node), node.end_lineno or node.lineno, name) for name, node in definitions(tree)] if marks else []
+    )
     for node in marks:
         around = [name for first, last, name in spans if first <= node.lineno <= last]
         name = around[-1] if around else ""
