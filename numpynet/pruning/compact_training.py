@@ -8,16 +8,19 @@ the training is over.)
     for record in train_compacted(state, data.train, monitors={"test": data.test}):     # in the place of train(...)
         ...
 
+In a stack the replicates share their sizes, so a unit is left out where no replicate hears it: the fewer replicates a stack
+has, the more can go.
+
 The sums of the matrix products have fewer terms, all those missing being 0, so numbers may differ from those of ``train``
 in the last bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +30,7 @@ from numpynet.optimizers import Decay, OptimizerState
 from numpynet.parameters import Layout, Parameters
 from numpynet.survivors import ELEMENTWISE
 from numpynet.training import Record, TrainingState, train
-from numpynet.training_checks import own_mask
+from numpynet.training_checks import check_data, own_mask
 
 WORTH_WHILE = 0.9  # share of the stored weights that are left, above which it is not done
 
@@ -43,8 +46,10 @@ def train_compacted(
     """Train as ``numpynet.training.train`` does, on the units that are heard alone, and yield the same records.
 
     At each record the state is whole. Where leaving out units would not be exact or would not pay, the training is that of
-    ``train``: no weight mask, masks that differ from replicate to replicate, frozen weights, weight decay or max-norm,
-    an optimizer that is not elementwise or that remembers something of unheard weights, other noise than unit dropout.
+    ``train``: no weight mask, frozen weights, weight decay or max-norm, an optimizer that is not elementwise or that
+    remembers something of unheard weights, other noise than unit dropout. Which of the two it is depends on the state alone,
+    as it is at the beginning and after each record. So a training that goes on from a checkpoint of a record ends with the
+    bits of one that was not interrupted.
 
     Parameters
     ----------
@@ -77,24 +82,47 @@ def train_compacted(
             state.weight_mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
             state.theta *= state.weight_mask
             state.optimizer.impose(state.weight_mask)
-        mask, small = state.weight_mask, smaller(state)
-        if small is None:
-            yield from train(state, train_split, monitors=monitors, **options)
+        small = smaller(state)
+        if small is not None:
+            ended = yield from _train_small(small, state, train_split, monitors or {}, options)
+        else:
+            ended = yield from _train_whole(state, train_split, monitors, options)
+        if ended:
             return
-        inner = small.state_of(state)
-        views = {name: small.split_of(split) for name, split in (monitors or {}).items()}
+
+
+def _train_whole(
+    state: TrainingState, train_split: Split, monitors: Mapping[str, Split] | None, options: dict[str, Any]
+) -> Generator[Record, None, bool]:
+    """Train as long as nothing can be left out; return whether that was to the end."""
+    for record in train(state, train_split, monitors=monitors, **options):
+        mask = state.weight_mask
+        yield record
+        if state.weight_mask is not mask or smaller(state) is not None:
+            return False
+    return True
+
+
+def _train_small(
+    small: Smaller, state: TrainingState, train_split: Split, monitors: Mapping[str, Split], options: dict[str, Any]
+) -> Generator[Record, None, bool]:
+    """Train what is heard as long as that is exact; return whether that was to the end."""
+    for name, split in {**monitors, "train_split": train_split}.items():  # of the whole network, before it is cut
+        check_data(state.net, split, name, state.theta.dtype)
+    mask, inner = state.weight_mask, small.state_of(state)
+    views = {name: small.split_of(split) for name, split in monitors.items()}
+    records = train(inner, small.split_of(train_split), monitors=views, **options)
+    while True:
         try:
-            for record in train(inner, small.split_of(train_split), monitors=views, **options):
-                small.put_back(inner, state)
-                yield record
-                if state.weight_mask is not mask:
-                    break
-                inner = small.refreshed(inner, state)
-            else:
-                return
-        finally:
-            if state.weight_mask is mask:
-                small.put_back(inner, state)
+            record = next(records, None)
+        finally:  # also after an error the state is whole
+            small.put_back(inner, state)
+        if record is None:
+            return True
+        yield record
+        if state.weight_mask is not mask or small.misses_memory(state):  # whoever watches may have changed them
+            return False
+        small.refresh(inner, state)
 
 
 class Smaller(NamedTuple):
@@ -105,7 +133,7 @@ class Smaller(NamedTuple):
     inside: np.ndarray  # places of its parameters in the vector of the whole network
 
     def split_of(self, split: Split) -> Split:
-        """Return the examples without the inputs that nobody reads; a copy.
+        """Return the examples without the inputs that nobody reads; a copy, if there are such inputs.
 
         Parameters
         ----------
@@ -115,6 +143,8 @@ class Smaller(NamedTuple):
         -------
         x (N, number of inputs that are read); y is shared
         """
+        if self.inputs.size == split.x.shape[1]:
+            return split
         return Split(np.ascontiguousarray(split.x[:, self.inputs]), split.y)
 
     def of(self, vector: np.ndarray) -> np.ndarray:
@@ -146,22 +176,26 @@ class Smaller(NamedTuple):
         optimizer = OptimizerState(state.optimizer.step, slots, np.empty_like(theta.vector))
         return replace(state, net=self.net, theta=theta, weight_mask=mask, optimizer=optimizer)
 
-    def refreshed(self, inner: TrainingState, state: TrainingState) -> TrainingState:
-        """Take over what whoever watches may have changed; the same record.
+    def refresh(self, inner: TrainingState, state: TrainingState) -> None:
+        """Take over what whoever watches may have changed.
 
         Parameters
         ----------
         inner : state of the small network; its weights and optimizer memory are overwritten
         state : of the whole network
-
-        Returns
-        -------
-        inner
         """
         inner.theta.vector[...] = self.of(state.theta.vector)
         for name, slot in inner.optimizer.slots.items():
             slot[...] = self.of(state.optimizer.slots[name])
-        return inner
+
+    def misses_memory(self, state: TrainingState) -> bool:
+        """Say whether the optimizer remembers anything of what is left out; that would move it.
+
+        Parameters
+        ----------
+        state : of the whole network
+        """
+        return any(np.count_nonzero(slot) > np.count_nonzero(self.of(slot)) for slot in state.optimizer.slots.values())
 
     def put_back(self, inner: TrainingState, state: TrainingState) -> None:
         """Write what has been trained into the whole network's state.
@@ -199,39 +233,35 @@ def smaller(state: TrainingState) -> Smaller | None:
     True
     """
     net, mask, plan = state.net, state.weight_mask, state.plan
-    if mask is None or mask.replicates or state.frozen is not None or plan.decay != Decay():
+    if mask is None or state.frozen is not None or plan.decay != Decay():
         return None
     if type(plan.optimizer) not in ELEMENTWISE or plan.keep_schedule is not None or net.rules is not None:
         return None
     heard = _heard(net, mask)
     heard = [units if units.any() else np.arange(units.size) == 0 for units in heard]  # a layer of none is no layer
     sizes = tuple(int(units.sum()) for units in heard)
-    layout = Layout.of_sizes(sizes)
-    if layout.n_weights > WORTH_WHILE * net.layout.n_weights:
+    if Layout.of_sizes(sizes).n_weights > WORTH_WHILE * net.layout.n_weights:
         return None
     place = Parameters(np.arange(net.layout.size, dtype=np.float64), net.layout)  # float64 counts to 2^53
     parts = []
     for layer, (before, after) in enumerate(zip(heard, heard[1:]), start=1):
         parts += [place[f"W{layer}"][np.ix_(before, after)].ravel(), place[f"b{layer}"][after]]
-    inside = np.concatenate(parts).astype(np.intp)
-    outside = np.ones(net.layout.size, bool)
-    outside[inside] = False
-    if any(slot[..., outside].any() for slot in state.optimizer.slots.values()):
-        return None  # what is remembered of unheard weights would move them
     numbers = [np.flatnonzero(units) for units in heard]
     rules = [
         rule if rule.sample is None else rule._replace(sample=partial(_sample_heard, rule.sample, full, kept))
         for rule, full, kept in zip(net.layer_rules, net.sizes, numbers)
     ]
-    return Smaller(MLP(sizes, net.activation, rules=rules if net.has_dropout else None), numbers[0], inside)
+    small_net = MLP(sizes, net.activation, rules=rules if net.has_dropout else None)
+    small = Smaller(small_net, numbers[0], np.concatenate(parts).astype(np.intp))
+    return None if small.misses_memory(state) else small
 
 
 def _heard(net: MLP, mask: Parameters) -> list[np.ndarray]:
-    """Of the inputs and of each layer's units, which have a path of living weights to an output."""
-    heard = [np.ones(net.sizes[-1], bool)]
+    """Of the inputs and of each layer's units, which have a path of living weights to an output, in any replicate."""
+    heard = [np.ones((*mask.replicates, net.sizes[-1]), bool)]
     for layer in range(net.n_layers, 0, -1):
-        heard.insert(0, (mask[f"W{layer}"][:, heard[0]] != 0).any(axis=1))
-    return heard
+        heard.insert(0, ((mask[f"W{layer}"] != 0) & heard[0][..., None, :]).any(axis=-1))
+    return [units.reshape(-1, units.shape[-1]).any(axis=0) for units in heard]
 
 
 def _sample_heard(sample, full, kept, rng, batch_shape, d_in, d_out, *, dtype):

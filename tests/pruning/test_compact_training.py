@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpynet.data.dataset import Split
 from numpynet.equations.activations import relu, sigmoid
 from numpynet.network import MLP
-from numpynet.optimizers import SGD, Adam, Decay, Momentum
+from numpynet.optimizers import SGD, Adam, Decay, Momentum, Nesterov, RMSProp
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.pruning import compact_training
@@ -29,6 +29,16 @@ def sparse_mask(net, seed, density=0.25):
         mask[name][...] = rng.random(mask[name].shape) < density
     mask["W2"][3:8] = 0  # nobody hears these
     return mask
+
+
+def stack_of_masks(net, seeds, density=0.25):
+    """Another mask for each replicate. Nobody hears units 3 to 7 of the first, 4 to 8 of the next, and so on."""
+    masks = Parameters.ones(net.layout, replicates=(len(seeds),), dtype=np.float64)
+    for r, seed in enumerate(seeds):
+        one = sparse_mask(net, seed, density)
+        one["W2"] = np.roll(one["W2"], r, axis=0)
+        masks.vector[r] = one.vector
+    return masks
 
 
 def make_plan(**settings):
@@ -66,18 +76,36 @@ def assert_equal_trainings(plain, compacted):
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
-    optimizer=st.sampled_from([SGD(), Momentum(0.8), Adam(0.8, 0.95)]),
+    optimizer=st.sampled_from([SGD(), Momentum(0.8), Nesterov(0.7), RMSProp(0.8), Adam(0.8, 0.95)]),
     keep_prob=st.sampled_from([1.0, 0.8, 0.6]),
     activation=st.sampled_from([relu, sigmoid]),
-    replicates=st.booleans(),
+    replicates=st.sampled_from([None, 1, 3]),
+    own_masks=st.booleans(),
     clip_norm=st.sampled_from([None, 0.1]),
 )
-def test_it_is_the_same_training(seed, optimizer, keep_prob, activation, replicates, clip_norm):
+def test_it_is_the_same_training(seed, optimizer, keep_prob, activation, replicates, own_masks, clip_norm):
     net = MLP(SIZES, activation, keep_prob)
     plan = make_plan(optimizer=optimizer, clip_norm=clip_norm)
-    ends = both(net, plan, sparse_mask(net, seed), (seed, seed + 1) if replicates else seed)
-    assert smaller(begin(net, plan, make_split(), weight_mask=sparse_mask(net, seed))).net.sizes[1] <= 8
-    assert_equal_trainings(*ends)
+    seeds = seed if replicates is None else tuple(range(seed, seed + replicates))
+    stacked = replicates is not None and own_masks
+    mask = stack_of_masks(net, seeds) if stacked else sparse_mask(net, seed)
+    small = smaller(begin(net, plan, make_split(), seed=seeds, weight_mask=mask))
+    assert small.net.sizes[1] <= SIZES[1] - 5 + (replicates - 1 if stacked else 0)  # those that no replicate hears
+    assert_equal_trainings(*both(net, plan, mask, seeds))
+
+
+def test_a_unit_stays_if_any_replicate_hears_it():
+    net, seeds = MLP(SIZES), (4, 5)
+    masks = Parameters.ones(net.layout, replicates=(2,), dtype=np.float64)
+    masks["W2"][0, 2:9], masks["W2"][1, 5:12] = 0, 0  # 5 to 8 in both
+    masks["W1"][:, 4, :], masks["W1"][0, 6, :] = 0, 0  # input 4 in both
+    masks["W1"][0, 7, :2], masks["W1"][0, 7, 9:] = 0, 0  # the first reads input 7 for units 2 to 8 alone: not heard
+    small = smaller(begin(net, make_plan(), make_split(), seed=seeds, weight_mask=masks))
+    assert small.net.sizes == (8, 9, 7, 3)
+    assert small.inputs.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    masks["W1"][1, 7, :5], masks["W1"][1, 7, 12:] = 0, 0  # now the other one does not hear it, either
+    small = smaller(begin(net, make_plan(), make_split(), seed=seeds, weight_mask=masks))
+    assert small.inputs.tolist() == [0, 1, 2, 3, 5, 6, 8]
 
 
 @pytest.mark.equation("M17")
@@ -119,6 +147,72 @@ def test_whoever_watches_may_change_the_mask_and_the_parameters():
     assert_equal_trainings(*ends)
 
 
+def test_what_a_watcher_has_changed_stays_after_a_stop():
+    """Closing the training wrote the weights before the change over it."""
+    net, split = MLP(SIZES), make_split()
+    ends = []
+    for way in (train, train_compacted):
+        state = begin(net, make_plan(), split, weight_mask=sparse_mask(net, 2))
+        for record in way(state, split):
+            if record.step == 5:
+                state.theta *= 0.9
+                break
+        records = list(way(state, split, monitors={"all": split}))
+        ends.append((state, records))
+    assert_equal_trainings(*ends)
+
+
+def test_memory_of_what_is_left_out_ends_it_and_its_loss_begins_it_again():
+    """Memory of unheard weights moves them until it has faded; all this time the whole network has to be trained."""
+    net, split = MLP(SIZES), make_split()
+    mask = sparse_mask(net, 2)
+    ends = []
+    for way in (train, train_compacted):
+        state, records, left_out = begin(net, make_plan(optimizer=Momentum(0.0)), split, weight_mask=mask), [], []
+        for record in way(state, split, monitors={"all": split}):
+            records.append(record)
+            left_out.append(smaller(state) is not None)
+            if record.step == 5:
+                state.optimizer.slots["v"][...] = mask.vector
+                left_out.append(smaller(state) is not None)
+        assert left_out == [True, True, False, True, True]
+        ends.append((state, records))
+    assert_equal_trainings(*ends)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3])
+def test_whoever_goes_on_from_a_record_ends_with_the_same_bits(stop):
+    """Also where unheard weights were remembered at first: at records it is decided anew, from the state alone."""
+    net, split, seeds = MLP(SIZES, sigmoid, keep_prob=0.8), make_split(), (3, 4)
+    thetas = []
+    for interrupted in (False, True):
+        plan = make_plan(optimizer=Momentum(1e-60), steps=17)  # after six steps its memory is 0
+        state = begin(net, plan, split, seed=seeds, weight_mask=stack_of_masks(net, seeds))
+        state.optimizer.slots["v"][...] = state.weight_mask.vector
+        kept = [smaller(state) is not None]
+        for number, _ in enumerate(train_compacted(state, split)):
+            kept.append(smaller(state) is not None)
+            if interrupted and number == stop:
+                break
+        list(train_compacted(state, split))
+        assert state.step == 17
+        assert interrupted or kept == [False, False, False, True, True, True]
+        thetas.append(state.theta.vector)
+    assert np.array_equal(*thetas)
+
+
+@pytest.mark.parametrize("columns", [-1, 1])
+@pytest.mark.parametrize("where", ["train_split", "other"])
+def test_examples_that_do_not_fit_are_refused(columns, where):
+    """With a column too many, the inputs that are read were cut out of it."""
+    net, split = MLP(SIZES), make_split()
+    wrong = Split(np.zeros((31, SIZES[0] + columns)), split.y)
+    state = begin(net, make_plan(), split, weight_mask=sparse_mask(net, 2))
+    splits = {"train_split": split, "other": split} | {where: wrong}
+    with pytest.raises(ValueError, match=f"{where}.*{SIZES[0] + columns}"):
+        list(train_compacted(state, splits["train_split"], monitors={"other": splits["other"]}))
+
+
 def _dead_memory(state):
     state.optimizer.slots["m_sum"][...] = state.weight_mask.vector
 
@@ -158,3 +252,11 @@ def test_a_planted_bug_is_seen(monkeypatch):
     monkeypatch.setattr(compact_training, "_heard", hearing)
     with pytest.raises(AssertionError):
         assert_equal_trainings(*both(net, make_plan(), mask, 1))
+
+
+def test_a_stack_that_loses_what_its_first_replicate_does_not_hear_is_seen(monkeypatch):
+    net, seeds = MLP(SIZES), (1, 2)
+    heard = compact_training._heard
+    monkeypatch.setattr(compact_training, "_heard", lambda net, masks: heard(net, masks.replicate(0)))
+    with pytest.raises(AssertionError):
+        assert_equal_trainings(*both(net, make_plan(), stack_of_masks(net, seeds), seeds))
