@@ -102,6 +102,11 @@ def _add_run(actions) -> None:
     how.add_argument("--optimizer", choices=("sgd", "momentum", "rmsprop", "adam"))
     how.add_argument("--lr", type=positive_float, help="learning rate")
     how.add_argument("--evaluate-every", type=positive, metavar="STEPS")
+    how.add_argument(
+        "--compact", action="store_true", default=None,
+        help="leave out units from which no path of weights leads to an output, and inputs that nobody reads, while a net is "
+        "trained: the same results but for rounding, faster where many are left out (default: train all units)",
+    )  # fmt: skip
     how.add_argument("--validation", type=positive, metavar="N", help="training examples set apart for the early stop")
     _add_where(run)
     run.add_argument("--out", type=folder, help="run folder (default: runs/lottery-PRESET)")

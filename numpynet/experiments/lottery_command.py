@@ -168,6 +168,7 @@ def _describe(experiment: Experiment, examples: Examples) -> None:
         f"weights left in %: {', '.join(densities)}\n"
         f"controls: {', '.join(experiment.controls) or 'none'}; survivors rewound: {experiment.rewind}; cut: "
         f"{experiment.criterion}, {experiment.scope}"
+        + ("\nunits that nobody hears are left out while training; the expected time counts them" * experiment.compact)
     )
 
 

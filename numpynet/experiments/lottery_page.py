@@ -14,8 +14,9 @@ from numpynet.experiments.publish import Report, Table
 from numpynet.lottery import run_folder, run_results, run_versions, training_files
 from numpynet.lottery.analysis import Cell, Comparison, cells, compare, ratio_text, stop_text
 from numpynet.lottery.arms import WHAT
-from numpynet.lottery.experiment import Experiment, identity
+from numpynet.lottery.experiment import Experiment
 from numpynet.lottery.imp import TICKET, Arm
+from numpynet.lottery.plain_files import read_json
 from numpynet.pruning import layer_densities
 from numpynet.statistics import t_interval
 from numpynet.storage import StorageError
@@ -84,7 +85,7 @@ def lottery_report(folder: Path) -> Report:
         ],
         remark=_remark(comparisons, densities, experiment, missing, versions),
         pictures=_pictures(folder, experiment, found, comparisons, densities),
-        settings=_settings(experiment),
+        settings=_settings(folder, experiment),
         findings=[finding for finding, _ in found_here],
         claims=[claim for _, claim in found_here if claim is not None],
         reading=READING,
@@ -280,14 +281,15 @@ def _below(comparison: Comparison) -> bool:
     return comparison.difference.mean < 0
 
 
-def _settings(experiment: Experiment) -> dict[str, Any]:
+def _settings(folder: Path, experiment: Experiment) -> dict[str, Any]:
     values = experiment.as_json()
     shown = {
         name: ", ".join(map(str, v)) if isinstance(v, list) else v for name, v in values.items() if name != "version"
     }
     shown["sizes"] = "-".join(map(str, experiment.sizes))
     rates = ", ".join(f"{name} {rate:g}" for name, rate in experiment.layer_rates().items())
-    return {**shown, "rates of the layers": rates, "identity of the configuration": identity(values)[:16]}
+    identity = read_json(folder / "config.json")["digest"]  # that of the fields which it was begun with
+    return {**shown, "rates of the layers": rates, "identity of the configuration": identity[:16]}
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------------

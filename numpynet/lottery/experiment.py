@@ -67,6 +67,8 @@ class Experiment:
     replicates : how many
     stack : how many of them are trained as one array. It is part of the record because sums may be rounded in another
         order for another shape
+    compact : True leaves out units that no replicate of a stack hears while it trains, see
+        ``numpynet.pruning.compact_training``; part of the record for the same reason
 
     Examples
     --------
@@ -99,6 +101,7 @@ class Experiment:
     seed: int = 0
     replicates: int = 5
     stack: int = 8
+    compact: bool = False
     version: int = field(default=1, repr=False)  # of this record
 
     def __post_init__(self) -> None:
@@ -113,6 +116,9 @@ class Experiment:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
                 raise ValueError(f"{name} is {value!r}, but an integer >= {low} is needed")
+        for name in ("test_curve", "compact"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but True or False is needed")
         for name, known in (
             ("data", LOADERS), ("optimizer", OPTIMIZERS), ("scope", SCOPES), ("criterion", CRITERIA),
             ("activation", [a for a in vars(activations) if isinstance(getattr(activations, a), activations.Activation)]),

@@ -23,6 +23,7 @@ from numpynet.network import MLP
 from numpynet.parameters import Parameters
 from numpynet.plan import TrainingPlan
 from numpynet.pruning import weight_density
+from numpynet.pruning.compact_training import train_compacted
 from numpynet.seeding import streams
 from numpynet.training import Record, TrainingState, begin, train
 
@@ -229,6 +230,7 @@ class Monitored:
     ----------
     train_split, monitors : see ``numpynet.training.train``
     on_step : called with the number of completed steps of the present training
+    compact : whether to train without the units that nobody hears, see ``numpynet.pruning.compact_training``
 
     Examples
     --------
@@ -246,17 +248,18 @@ class Monitored:
         monitors: Mapping[str, Split],
         *,
         on_step: Callable[[int], None] | None = None,
+        compact: bool = False,
     ) -> None:
-        self.train_split, self.monitors, self.on_step = train_split, dict(monitors), on_step
+        self.train = partial(
+            train_compacted if compact else train, train_split=train_split, monitors=dict(monitors), on_step=on_step
+        )
 
     def __call__(self, training: Training) -> Trained:
         state, point = training.begin(), None
         if training.keep_at is not None:
-            for _ in train(
-                state, self.train_split, monitors=self.monitors, on_step=self.on_step, until=training.keep_at
-            ):
+            for _ in self.train(state, until=training.keep_at):
                 pass
             point = rewind_point(state)
-        for _ in train(state, self.train_split, monitors=self.monitors, on_step=self.on_step):
+        for _ in self.train(state):
             pass
         return Trained(state.theta, state.weight_mask, state.history, point)

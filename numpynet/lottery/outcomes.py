@@ -17,6 +17,7 @@ from numpynet.lottery.imp import Trained
 from numpynet.network import MLP
 from numpynet.parameters import Parameters
 from numpynet.pruning import alive_counts, layer_densities, reachable, weight_density
+from numpynet.pruning.compact_training import train_compacted
 from numpynet.storage import digest
 from numpynet.training import Record, TrainingState, early_stop, evaluate, train
 
@@ -28,6 +29,7 @@ def watched(
     examples: Examples,
     *,
     test_curve: bool = True,
+    compact: bool = False,
     on_step: Callable[[int], None] | None = None,
     until: int | None = None,
 ) -> Iterator[Record]:
@@ -39,6 +41,7 @@ def watched(
     examples : what to train on, and what to watch
     test_curve : False evaluates the test set only for those replicates whose validation loss is smaller than ever
         before, and at the last step; elsewhere its numbers are None. The early stop and its test accuracy are the same.
+    compact : whether to train without the units that nobody hears, see ``train_compacted``
     on_step, until : see ``train``
 
     Yields
@@ -57,7 +60,8 @@ def watched(
     """
     monitors = {"validation": examples.validation} | ({"test": examples.test} if test_curve else {})
     total = state.plan.total_steps(len(examples.train.x))
-    for record in train(state, examples.train, monitors=monitors, on_step=on_step, until=until):
+    way = train_compacted if compact else train
+    for record in way(state, examples.train, monitors=monitors, on_step=on_step, until=until):
         if not test_curve:
             _look_at_test(state, record, examples.test, everyone=record.step == total)
         yield record

@@ -36,7 +36,7 @@ OPTIONS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
         "data", "sizes", "validation", "steps", "batch_size", "optimizer", "lr", "evaluate_every", "rounds", "rate",
-        "output_rate", "scope", "criterion", "min_keep", "rewind", "controls", "draws", "seed", "replicates",
+        "output_rate", "scope", "criterion", "min_keep", "rewind", "controls", "draws", "seed", "replicates", "compact",
     )
 } | {"keep_prob": "--dropout"}  # fmt: skip
 ABOUT = {
@@ -118,6 +118,6 @@ def command_of(experiment: Experiment) -> str:
             words.append(",".join(f"{layer}={rate!r}" for layer, rate in value.items()))
         elif field == "sizes":
             words.append("-".join(map(str, value)))
-        else:
+        elif not isinstance(value, bool):  # a switch has no value
             words += map(str, value if isinstance(value, list) else [value])
     return shlex.join(words)

@@ -189,7 +189,14 @@ class _Saving:
             before = step
 
         try:
-            for _ in watched(state, self.examples, test_curve=experiment.test_curve, on_step=on_step, until=until):
+            for _ in watched(
+                state,
+                self.examples,
+                test_curve=experiment.test_curve,
+                compact=experiment.compact,
+                on_step=on_step,
+                until=until,
+            ):
                 if time.monotonic() - saved >= self.group.save_every:
                     path.parent.mkdir(exist_ok=True)
                     save_checkpoint(path, state, self.examples.train)

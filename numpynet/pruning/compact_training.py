@@ -194,6 +194,10 @@ class Smaller(NamedTuple):
         Parameters
         ----------
         state : of the whole network
+
+        Returns
+        -------
+        True or False
         """
         return any(np.count_nonzero(slot) > np.count_nonzero(self.of(slot)) for slot in state.optimizer.slots.values())
 

@@ -24,13 +24,13 @@ from numpynet.experiments.lottery_compare import ROUNDING, nearest_levels
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.lottery import run_folder, run_results, run_versions, training_files
-from numpynet.lottery.experiment import Experiment
+from numpynet.lottery.experiment import Experiment, identity
 from numpynet.lottery.presets import PRESETS, command_of
 from numpynet.lottery.run import Group
 from numpynet.lottery.ticket import load_ticket
 from numpynet.statistics import t_interval
 from numpynet.training import train
-from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
+from tests.lottery.tiny import COMPACT, EXAMPLES, TINY, contents, run_all
 from tests.terminal import Screen
 
 OPTIONS = ["--data", "digits", "--sizes", "64-6-5-10", "--dropout", "0.8", "--validation", "200", "--steps", "12"]
@@ -91,8 +91,9 @@ def test_the_command_makes_the_run_of_the_library(made, tmp_path):
     assert from_command == contents(tmp_path / "run")
 
 
-def test_two_workers_give_the_bits_of_one(tmp_path, capsys, monkeypatch):
-    experiment = replace(TINY, controls=(), rounds=1)  # two stacks
+@pytest.mark.parametrize("experiment", [replace(TINY, rounds=1), COMPACT], ids=["plain", "compact"])
+def test_two_workers_give_the_bits_of_one(tmp_path, capsys, monkeypatch, experiment):
+    experiment = replace(experiment, controls=())  # two stacks
     monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
     for workers in (1, 2):
         folder = tmp_path / str(workers)
@@ -103,7 +104,7 @@ def test_two_workers_give_the_bits_of_one(tmp_path, capsys, monkeypatch):
         sorted(re.findall(r"^trials? .*level.*$", part, re.MULTILINE)) for part in capsys.readouterr().out.split("Done")
     ]
     assert lines[0] == lines[1]
-    assert len(lines[0]) == 4
+    assert len(lines[0]) == 2 * (experiment.rounds + 1)
 
 
 def test_workers_and_command_share_one_line_of_the_terminal(tmp_path, monkeypatch):
@@ -131,6 +132,33 @@ def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch
     assert lottery("resume", made[0]) == 0
     assert "21 of 21" in capsys.readouterr().out
     assert contents(made[0]) == before
+
+
+def test_a_run_that_leaves_units_out_says_so_everywhere(made, tmp_path, capsys):
+    folder = tmp_path / "compact"
+    assert lottery("run", "quick", *OPTIONS, "--compact", "--out", folder) == 0
+    said = "units that nobody hears are left out while training"
+    assert said in capsys.readouterr().out
+    assert said not in made[1]
+    assert read_results(folder)["settings"]["compact"] == "True"
+    assert read_results(folder)["command"].endswith(" --compact")
+    assert lottery("run", "quick", *OPTIONS, "--out", folder) == 2
+    assert "compact: True there, False here" in capsys.readouterr().err
+    assert lottery("resume", folder) == 0
+    assert "21 of 21" in capsys.readouterr().out
+    assert lottery("compare", made[0], folder, "--out", tmp_path / "page") == 0
+    assert "What differs in the settings: compact: False in run, True in compact." in capsys.readouterr().out
+
+
+def test_the_page_names_the_identity_that_the_run_was_begun_with(made, tmp_path):
+    """It was that of all fields, also of those that the configuration of an older run does not have."""
+    shutil.copytree(made[0], tmp_path / "run")
+    path = tmp_path / "run/config.json"
+    options = json.loads(path.read_text())["experiment"]
+    del options["compact"]
+    path.write_text(json.dumps({"digest": identity(options), "experiment": options}))
+    assert lottery_report(tmp_path / "run").settings["identity of the configuration"] == identity(options)[:16]
+    assert lottery_report(made[0]).settings["identity of the configuration"] != identity(options)[:16]
 
 
 @pytest.fixture
@@ -509,6 +537,7 @@ def parsed(*words):
 
 def test_options_change_the_preset_and_nothing_else():
     assert parsed("quick") == PRESETS["quick"]
+    assert parsed("quick", "--compact") == replace(PRESETS["quick"], compact=True)
     assert parsed("quick", "--dropout", "0.8") == replace(PRESETS["quick"], keep_prob=0.8)
     assert parsed("quick", "--controls") == replace(PRESETS["quick"], controls=())
     assert parsed("quick", "--rate", "0.5").output_rate is None
@@ -527,6 +556,7 @@ def test_options_change_the_preset_and_nothing_else():
         ["quick", "--rate", "0.3", "--output-rate", "0.1", "--scope", "layer"],
         ["quick", "--rate", "W1=0.3,W2=0.2,W3=0", "--controls"],
         ["document", "--rate", "0.3"],
+        ["quick", "--rounds", "15", "--compact"],
         ["lenet-mnist", "--scale", "0.1", "--replicates", "3", "--controls", "reinit"],
     ],
 )
@@ -612,6 +642,17 @@ def test_a_ticket_taken_out_of_a_run_repeats_its_training(made, tmp_path, capsys
     assert re.search(
         r"64-6-5-10 becomes .* A forward pass of 1000 examples takes \d+ % of the time. Outputs differ by", out
     )
+
+
+def test_a_ticket_of_a_run_that_leaves_units_out_repeats_its_training_but_for_rounding(tmp_path):
+    run_all(tmp_path, COMPACT)
+    ticket = ticket_of(tmp_path, trial=1)
+    assert ticket.origin["experiment"]["compact"] is True
+    state = ticket.begin(COMPACT.plan(), EXAMPLES.train, seed=1)
+    for _ in train(state, EXAMPLES.train):
+        pass
+    theta, _, _ = training_files.load_training(tmp_path / "trial_01/level_03", COMPACT.net().layout)
+    np.testing.assert_allclose(state.theta.vector, theta.vector, rtol=0, atol=1e-5)
 
 
 def test_a_ticket_of_late_rewinding_starts_at_its_step(tmp_path):

@@ -58,6 +58,7 @@ def test_the_ladder_is_what_the_rule_will_cut(scope, rate, min_keep, seed):
         optional={
             "steps": st.integers(1, 10**6), "lr": st.floats(1e-6, 1.0), "rate": st.one_of(st.floats(0, 0.4), st.just({"W1": 0.2, "W2": 0.1, "W3": 0.0})),
             "controls": st.lists(st.sampled_from(sorted(arms.CONTROLS)), unique=True), "keep_prob": st.floats(0.1, 1), "seed": st.integers(0, 9),
+            "compact": st.booleans(),
         },
     )
 )  # fmt: skip
@@ -71,7 +72,7 @@ def test_a_record_comes_back_from_json_as_it_was(options):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", 0.004), ("seed", 1), ("stack", 3), ("rewind", "late:3"), ("controls", ("reinit",)), ("rate", {"W1": 0.2, "W2": 0.2, "W3": 0.1})],
+    [("lr", 0.004), ("seed", 1), ("stack", 3), ("compact", True), ("rewind", "late:3"), ("controls", ("reinit",)), ("rate", {"W1": 0.2, "W2": 0.2, "W3": 0.1})],
 )  # fmt: skip
 def test_every_change_has_another_identity_and_is_named(name, value):
     changed = replace(TINY, **{name: value})
@@ -112,6 +113,8 @@ def test_every_change_has_another_identity_and_is_named(name, value):
         ({"rewind": "finetune:13"}, "does not fit a training of 12 steps"),
         ({"lr": -1.0}, "lr"),
         ({"version": 2}, "version 2"),
+        ({"compact": 1}, "compact is 1, but True or False"),
+        ({"test_curve": "no"}, "test_curve is 'no', but True or False"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is(options, message):

@@ -19,14 +19,14 @@ from numpynet import checkpoints, storage
 from numpynet.data import Split
 from numpynet.lottery import curves, outcomes, plain_files, run, run_folder, run_results, run_versions, training_files
 from numpynet.lottery.arms import CONTROLS
-from numpynet.lottery.experiment import load_examples
+from numpynet.lottery.experiment import identity, load_examples
 from numpynet.lottery.imp import TICKET, Arm, Monitored, Trained, Training, iterative_pruning
 from numpynet.lottery.run import Group, run_group
 from numpynet.parameters import Layout, Parameters
 from numpynet.pruning import DisconnectedError, weight_density
 from numpynet.storage import StorageError
 from numpynet.training import Record, begin, early_stop, evaluate
-from tests.lottery.tiny import EXAMPLES, TINY, contents, run_all
+from tests.lottery.tiny import COMPACT, EXAMPLES, TINY, contents, run_all
 
 LATE = replace(TINY, rewind="late:4:saved", keep_prob=1.0, test_curve=False)
 
@@ -48,6 +48,14 @@ def late(tmp_path_factory):
     """The same with late rewinding and rare looks at the test set."""
     folder = tmp_path_factory.mktemp("late")
     run_all(folder, LATE)
+    return folder, contents(folder)
+
+
+@pytest.fixture(scope="module")
+def compacted(tmp_path_factory):
+    """One that leaves out units that nobody hears."""
+    folder = tmp_path_factory.mktemp("compacted")
+    run_all(folder, COMPACT)
     return folder, contents(folder)
 
 
@@ -191,6 +199,24 @@ def test_so_does_a_run_with_late_rewinding(late, tmp_path, write):
     assert contents(tmp_path) == late[1]
 
 
+@pytest.mark.parametrize(("write", "level"), [(60, 2), (74, 2), (99, 3), (112, 3), (127, 3), (202, 3)])
+def test_so_does_a_run_that_leaves_units_out(compacted, tmp_path, write, level):
+    assert interrupted(tmp_path, write, experiment=COMPACT)
+    run_all(tmp_path, COMPACT)
+    assert contents(tmp_path) == compacted[1]
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [e["level"] for e in events if e["event"] == "resumed"] == [level]
+
+
+@pytest.mark.parametrize("write", [70, 100])
+def test_so_does_one_whose_optimizer_remembers_what_nobody_hears(tmp_path, write):
+    experiment = replace(COMPACT, rewind="late:4:saved", keep_prob=1.0)
+    run_all(tmp_path / "whole", experiment)
+    assert interrupted(tmp_path / "killed", write, experiment=experiment)
+    run_all(tmp_path / "killed", experiment)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
 @settings(max_examples=3)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=4))
 def test_so_does_a_run_that_is_killed_again_and_again(whole, tmp_path_factory, writes):
@@ -237,28 +263,30 @@ PROGRAM = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tests.lottery.tiny import TINY, run_all
-run_all(Path(sys.argv[1]), replace(TINY, steps=int(sys.argv[2])), save_every=0.0)
+from tests.lottery import tiny
+run_all, experiment = tiny.run_all, getattr(tiny, sys.argv[3])
+run_all(Path(sys.argv[1]), replace(experiment, steps=int(sys.argv[2])), save_every=0.0)
 """
 
 
-def process(folder, steps, hash_seed="0"):
+def process(folder, steps, hash_seed="0", experiment="TINY"):
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder), str(steps)], env=environment)
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder), str(steps), experiment], env=environment)
 
 
-def test_a_process_that_is_killed_leaves_a_folder_that_can_be_finished(tmp_path):
+@pytest.mark.parametrize(("experiment", "level"), [("TINY", 1), ("COMPACT", 3)])
+def test_a_process_that_is_killed_leaves_a_folder_that_can_be_finished(tmp_path, experiment, level):
     """SIGKILL inside a level; then the same again, in other processes with other hash seeds: A30, A36."""
     killed, other = tmp_path / "killed", tmp_path / "other"
-    running = process(killed, 60)
+    running = process(killed, 60, experiment=experiment)
     deadline = time.monotonic() + 600  # only so that it ends at all
-    while not list(killed.glob("checkpoints/*level_01*")) and running.poll() is None:
+    while not list(killed.glob(f"checkpoints/*level_{level:02}*")) and running.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
     running.kill()
     assert running.wait() == -signal.SIGKILL
     assert not (killed / "results.csv").exists()
-    both = [process(killed, 60, "7"), process(other, 60, "8")]
+    both = [process(killed, 60, "7", experiment), process(other, 60, "8", experiment)]
     assert [p.wait() for p in both] == [0, 0]
     assert contents(killed) == contents(other)
 
@@ -426,6 +454,24 @@ def test_a_run_of_before_the_seals_is_still_read(whole, tmp_path):
         path.write_text(json.dumps(summary))
     run_all(tmp_path / "run")
     assert contents(tmp_path / "run")["results.csv"] == whole[1]["results.csv"]
+
+
+def test_a_run_of_before_units_could_be_left_out_goes_on_as_it_was(whole, tmp_path):
+    """Its configuration has no such field; that is the run in which nothing is left out, to the bit."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    path = tmp_path / "run/config.json"
+    options = json.loads(path.read_text())["experiment"]
+    assert options.pop("compact") is False
+    path.write_text(json.dumps({"digest": identity(options), "experiment": options}))
+    before = path.read_bytes()
+    shutil.rmtree(tmp_path / "run/trial_02/level_02")
+    with pytest.raises(StorageError, match="holds another experiment: compact: False there, True here"):
+        run_all(tmp_path / "run", replace(TINY, compact=True))
+    assert run_folder.read_experiment(tmp_path / "run") == TINY
+    run_all(tmp_path / "run")
+    assert path.read_bytes() == before
+    path.write_bytes(whole[1]["config.json"])
+    assert contents(tmp_path / "run") == whole[1]
 
 
 def test_a_run_without_its_configuration_is_not_taken_for_another(whole, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from numpynet.lottery.experiment import Examples, Experiment, load_examples
@@ -24,6 +25,8 @@ TINY = Experiment(
     replicates=3,
     stack=2,
 )
+# Units and inputs die at its last levels, and are left out.
+COMPACT = replace(TINY, sizes=(64, 20, 12, 10), rounds=3, rate=0.6, compact=True)
 EXAMPLES = load_examples(TINY)
 NOT_COMPARED = {"log.jsonl", "environment.json", "lock"}
 
