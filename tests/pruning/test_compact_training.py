@@ -131,18 +131,34 @@ def test_it_stops_anywhere(until):
     assert_equal_trainings(*both(net, make_plan(optimizer=Adam()), sparse_mask(net, 2), 1, until=until))
 
 
-def test_whoever_watches_may_change_the_mask_and_the_parameters():
+@pytest.fixture
+def trained_units(monkeypatch):
+    """How many units the first hidden layer has, in the net of each call of ``train``."""
+    sizes, plain = [], compact_training.train
+
+    def watched(state, *args, **options):
+        sizes.append(state.net.sizes[1])
+        return plain(state, *args, **options)
+
+    monkeypatch.setattr(compact_training, "train", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("mask_too", [False, True])
+def test_whoever_watches_may_change_the_mask_and_the_parameters(mask_too):
     net, split = MLP(SIZES), make_split()
     mask = sparse_mask(net, 2)
     again = sparse_mask(net, 3) * mask
     ends = []
     for way in (train, train_compacted):
-        state, records = begin(net, make_plan(), split, weight_mask=mask), []
+        state, records = begin(net, make_plan(optimizer=Momentum(0.8)), split, weight_mask=mask), []
         for record in way(state, split, monitors={"all": split}):
             records.append(record)
             if record.step == 5:
                 state.theta *= 0.9
-                state.weight_mask = again.copy()
+                state.optimizer.slots["v"] *= 0.7
+                if mask_too:
+                    state.weight_mask = again.copy()
         ends.append((state, records))
     assert_equal_trainings(*ends)
 
@@ -162,42 +178,58 @@ def test_what_a_watcher_has_changed_stays_after_a_stop():
     assert_equal_trainings(*ends)
 
 
-def test_memory_of_what_is_left_out_ends_it_and_its_loss_begins_it_again():
+def test_it_begins_where_units_die(trained_units):
+    """A training of a dense net whose mask is cut at a record."""
+    net, split = MLP(SIZES), make_split()
+    ends = []
+    for way in (train, train_compacted):
+        state = begin(net, make_plan(), split, weight_mask=Parameters.ones(net.layout, dtype=np.float64))
+        records = []
+        for record in way(state, split, monitors={"all": split}):
+            records.append(record)
+            if record.step == 5:
+                state.weight_mask = sparse_mask(net, 2)
+        ends.append((state, records))
+    assert trained_units[0] == 13 > trained_units[1]
+    assert_equal_trainings(*ends)
+
+
+def test_memory_of_what_is_left_out_ends_it_and_its_loss_begins_it_again(trained_units):
     """Memory of unheard weights moves them until it has faded; all this time the whole network has to be trained."""
     net, split = MLP(SIZES), make_split()
     mask = sparse_mask(net, 2)
     ends = []
     for way in (train, train_compacted):
-        state, records, left_out = begin(net, make_plan(optimizer=Momentum(0.0)), split, weight_mask=mask), [], []
+        state, records = begin(net, make_plan(optimizer=Momentum(0.0)), split, weight_mask=mask), []
         for record in way(state, split, monitors={"all": split}):
             records.append(record)
-            left_out.append(smaller(state) is not None)
             if record.step == 5:
                 state.optimizer.slots["v"][...] = mask.vector
-                left_out.append(smaller(state) is not None)
-        assert left_out == [True, True, False, True, True]
         ends.append((state, records))
+    heard = smaller(begin(net, make_plan(), split, weight_mask=mask)).net.sizes[1]
+    assert trained_units == [heard, 13, heard]
     assert_equal_trainings(*ends)
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 3])
-def test_whoever_goes_on_from_a_record_ends_with_the_same_bits(stop):
+def test_whoever_goes_on_from_a_record_ends_with_the_same_bits(stop, trained_units):
     """Also where unheard weights were remembered at first: at records it is decided anew, from the state alone."""
     net, split, seeds = MLP(SIZES, sigmoid, keep_prob=0.8), make_split(), (3, 4)
-    thetas = []
+    plan = make_plan(optimizer=Momentum(1e-60), steps=17)  # after six steps its memory of them is 0
+    thetas, ways = [], []
     for interrupted in (False, True):
-        plan = make_plan(optimizer=Momentum(1e-60), steps=17)  # after six steps its memory is 0
-        state = begin(net, plan, split, seed=seeds, weight_mask=stack_of_masks(net, seeds))
+        state, way_of_step = begin(net, plan, split, seed=seeds, weight_mask=stack_of_masks(net, seeds)), {}
         state.optimizer.slots["v"][...] = state.weight_mask.vector
-        kept = [smaller(state) is not None]
-        for number, _ in enumerate(train_compacted(state, split)):
-            kept.append(smaller(state) is not None)
-            if interrupted and number == stop:
-                break
-        list(train_compacted(state, split))
+        for part in (stop, None) if interrupted else (None,):
+            for number, record in enumerate(train_compacted(state, split)):
+                way_of_step[record.step] = trained_units[-1]
+                if number == part:
+                    break
         assert state.step == 17
-        assert interrupted or kept == [False, False, False, True, True, True]
         thetas.append(state.theta.vector)
+        ways.append(way_of_step)
+    assert ways[0] == ways[1]
+    assert [units < 13 for units in ways[0].values()] == [False, False, False, True, True]
     assert np.array_equal(*thetas)
 
 
