@@ -250,16 +250,15 @@ class Monitored:
         on_step: Callable[[int], None] | None = None,
         compact: bool = False,
     ) -> None:
-        self.train = partial(
-            train_compacted if compact else train, train_split=train_split, monitors=dict(monitors), on_step=on_step
-        )
+        self.train_split = train_split
+        self.train = partial(train_compacted if compact else train, monitors=dict(monitors), on_step=on_step)
 
     def __call__(self, training: Training) -> Trained:
         state, point = training.begin(), None
         if training.keep_at is not None:
-            for _ in self.train(state, until=training.keep_at):
+            for _ in self.train(state, self.train_split, until=training.keep_at):
                 pass
             point = rewind_point(state)
-        for _ in self.train(state):
+        for _ in self.train(state, self.train_split):
             pass
         return Trained(state.theta, state.weight_mask, state.history, point)
