@@ -47,7 +47,7 @@ def streams(seed: int) -> Streams:
     >>> streams(7).batches.permutation(5)
     array([3, 4, 0, 1, 2])
     """
-    return Streams(*(np.random.default_rng(child) for child in _children(seed)))
+    return Streams(*(stream(seed, purpose) for purpose in Streams._fields))
 
 
 def stream(seed: int, purpose: str, draw: int = 0) -> np.random.Generator:
@@ -80,14 +80,14 @@ def stream(seed: int, purpose: str, draw: int = 0) -> np.random.Generator:
         raise ValueError(f"there is no stream for {purpose!r}; there are {', '.join(Streams._fields)}")
     if isinstance(draw, bool) or not isinstance(draw, (int, np.integer)) or draw < 0:
         raise ValueError(f"draw is {draw!r}, but an integer >= 0 is needed")
-    child = _children(seed)[Streams._fields.index(purpose)]
-    return np.random.default_rng(child.spawn(int(draw))[-1] if draw else child)
+    # What spawn would return, without the sequences that nobody asked for.
+    key = (Streams._fields.index(purpose), *([int(draw) - 1] if draw else []))
+    return np.random.default_rng(np.random.SeedSequence(_checked(seed), spawn_key=key))
 
 
-def _children(seed: int) -> list[np.random.SeedSequence]:
-    """One sequence for each purpose, in the order of ``Streams``."""
+def _checked(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed must be an integer >= 0, got {type(seed).__name__}: every run has to be repeatable")
     if seed < 0:
         raise ValueError(f"seed is {seed}, but an integer >= 0 is needed")
-    return np.random.SeedSequence(int(seed)).spawn(len(Streams._fields))
+    return int(seed)

@@ -6,6 +6,7 @@ its 95 % t-interval. If the interval contains 0, no difference was seen.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -158,6 +159,7 @@ def _positive_pairs(values, reference) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
+@functools.cache
 def t_quantile(df: int, probability: float = 0.975) -> float:
     """Return the quantile of Student's t law for an integer number of degrees of freedom, by bisection.
 

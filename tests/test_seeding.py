@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numpynet.seeding import Streams, streams
+from numpynet.seeding import Streams, stream, streams
 
 any_seed = st.integers(0, 2**128)
 
@@ -40,6 +40,13 @@ def test_the_number_of_a_purpose_is_for_ever(seed):
     children = np.random.SeedSequence(seed).spawn(20)
     expected = [np.random.default_rng(child) for child in children[: len(Streams._fields)]]
     assert np.array_equal(first_numbers(streams(seed)), first_numbers(expected))
+
+
+@given(any_seed, st.sampled_from(Streams._fields), st.integers(0, 5))
+def test_a_stream_of_another_draw_is_that_child_of_its_purpose(seed, purpose, draw):
+    child = np.random.SeedSequence(seed).spawn(20)[Streams._fields.index(purpose)]
+    expected = np.random.default_rng(child.spawn(draw)[-1] if draw else child)
+    assert np.array_equal(stream(seed, purpose, draw).random(4), expected.random(4))
 
 
 def test_integers_of_numpy_are_integers():

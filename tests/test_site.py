@@ -26,24 +26,24 @@ def test_the_examples_of_the_tools_run(module):
     assert doctest.testmod(module).failed == 0
 
 
-def test_pages_of_assignments_teach_and_show_no_solution():
+@pytest.fixture(scope="module")
+def mentions():
+    return scan.all_mentions()
+
+
+def test_pages_of_assignments_teach_and_show_no_solution(mentions):
     pages = assignments.pages()
     assert {"index.md", "backprop.md", "dropout.md", "lottery.md", "detective.md"} == pages.keys()
     for page in pages.values():
         assert "return " not in page and "SOLUTION" not in page
         assert set(re.findall(r"\(([A-Z]\d+)\)", page)) <= KNOWN
-    paths = {m.path for m in scan.all_mentions()}
+    paths = {m.path for m in mentions}
     assert any(path.startswith(assignments.FOLDER) for path in paths)  # their citations are checked ...
-    kept = assignments.without_answers(scan.all_mentions())
+    kept = assignments.without_answers(mentions)
     assert not any("dropout.py" in path and "classroom" in path for path in sources.shown_files(kept))  # ... not shown
 
 
 # ---- the book --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def mentions():
-    return scan.all_mentions()
 
 
 @pytest.fixture(scope="module")

@@ -385,8 +385,8 @@ for trained in last.trained.values():
 print(digest(last.weight_mask.vector), digest(ticket.theta_0.vector), digest(ticket.weight_mask.vector))
 """
 SALTED = """
-right = seeding._children
-seeding._children = lambda seed: right(seed + hash("ranking noise") % 1000)
+right = seeding._checked
+seeding._checked = lambda seed: right(seed + hash("ranking noise") % 1000)
 """
 
 
