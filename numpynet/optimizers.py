@@ -64,7 +64,7 @@ class OptimizerState:
         --------
         >>> state = OptimizerState(1, {"v": np.array([1e-300, -1e-310, 0.0])}, np.empty(3))
         >>> state.forget_subnormal()
-        >>> np.count_nonzero(state.slots["v"])
+        >>> int(np.count_nonzero(state.slots["v"]))
         1
         """
         for slot in self.slots.values():
