@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 # Small matrices are multiplied faster by one thread than by several. It must be said before NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import pytest
+from hypothesis import HealthCheck, settings
+
 # No test cuts the power, so none need wait for the disk, ten thousand times. What must be forced to it, and when, is what
 # tests/test_storage.py looks at; processes that tests start and kill do wait.
 os.fsync = os.fstat  # which refuses what is no open file, as fsync does
-
-import pytest
-from hypothesis import HealthCheck, settings
 
 # No deadlines: the first matrix product of a process is slow. ``too_slow`` times the draws, which says more about a
 # busy machine than about a test.
