@@ -322,7 +322,10 @@ def identity(values: Mapping[str, Any]) -> str:
     >>> identity({"lr": 0.1, "steps": 5}) == identity({"steps": 5, "lr": 0.1})
     True
     """
-    text = json.dumps(dict(values), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    values = dict(values)
+    if values.get("compact") is False:  # a run of before there was the choice is the same run
+        del values["compact"]
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from numpynet.lottery.prune_rules import prune_rule
 from numpynet.lottery.rewinding import FineTune, Init, Late, LearningRate
 from numpynet.parameters import Parameters
 from tests.lottery.tiny import TINY
+
+ROOT = Path(__file__).parents[2]
 
 # The integers that the exact rule leaves, level by level.
 LENET = {0: (235200, 30000, 1000), 1: (188160, 24000, 900), 3: (120422, 15360, 729), 5: (77070, 9830, 590), 7: (49325, 6291, 478), 9: (31568, 4026, 387), 11: (20203, 2577, 313), 13: (12930, 1650, 254), 15: (8275, 1056, 206), 18: (4237, 541, 149), 20: (2712, 346, 121)}  # fmt: skip
@@ -68,6 +71,18 @@ def test_a_record_comes_back_from_json_as_it_was(options):
     assert again.as_json() == experiment.as_json()
     assert differences(again, experiment) == []
     assert identity(again.as_json()) == identity(experiment.as_json())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("quick", {}), ("lenet-mnist", {"replicates": 3, "controls": ("reinit",), "scale": 0.1})],
+)
+def test_published_results_have_the_identity_of_a_run_made_today(name, changes):
+    """A new option once changed it, though nothing else about the run was new."""
+    changes = dict(changes)
+    experiment = replace(presets.scaled(presets.PRESETS[name], changes.pop("scale", 1.0)), **changes)
+    published = json.loads((ROOT / f"docs/results/lottery-{name}.json").read_text())["settings"]
+    assert published["identity of the configuration"] == identity(experiment.as_json())[:16]
 
 
 @pytest.mark.parametrize(
