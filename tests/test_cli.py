@@ -5,6 +5,7 @@ own.
 """
 
 import errno
+import functools
 import json
 import math
 import os
@@ -194,9 +195,13 @@ def test_keep_probabilities_are_read(text):
 
 
 @pytest.mark.parametrize(("scope", "run"), [((), audit.audit_everything), (("--layers",), audit.audit_layers)])
-def test_verify_prints_every_check(numpynet_says, scope, run):
+def test_verify_prints_every_check(numpynet_says, monkeypatch, scope, run):
+    kept = functools.cache(run)  # that a seed gives the same numbers again is tested with the audit
+    monkeypatch.setattr(audit, run.__name__, kept)
     code, out, err = numpynet_says("verify", *scope, "--seed", 5, "--draws", 2)
-    checks = run(5)
+    assert kept.cache_info()[:2] == (0, 2)
+    checks = kept(5)
+    assert kept.cache_info()[:2] == (1, 2), "it was asked for seed 5, and for another"
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].split() == ["equation", "what", "compared", "with", "worst", "error", "tolerance"]

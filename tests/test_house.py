@@ -103,9 +103,9 @@ def module_name(path: Path) -> str:
 
 
 @functools.cache
-def parsed(source: str) -> ast.Module:
-    """The syntax tree of a source; every rule reads it, none writes to it."""
-    return ast.parse(source)
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """The syntax tree of a source, all of it in a row; every rule reads it, none writes to it."""
+    return tuple(ast.walk(ast.parse(source)))
 
 
 def offences(rule: Callable[[str, Path], list]) -> dict[Path, list]:
@@ -115,7 +115,7 @@ def offences(rule: Callable[[str, Path], list]) -> dict[Path, list]:
 
 def imported(source: str, module: str = "numpynet", *, is_package: bool = True) -> Iterator[tuple[str, ast.AST]]:
     """Every name that a source imports, anywhere in it, in full: numpynet.network.MLP, numpy, ..."""
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node
@@ -224,13 +224,12 @@ def early_imports(source: str) -> list[int]:
 
     An import for type checkers alone is none.
     """
-    tree = parsed(source)
+    found = [(name, node.lineno) for name, node in imported(source) if name.split(".")[0] in ("matplotlib", "sklearn")]
     late = set()
-    for node in ast.walk(tree):
+    for node in nodes(source) if found else ():
         for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         if for_types or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             late |= {inner.lineno for inner in ast.walk(node) if isinstance(inner, (ast.Import, ast.ImportFrom))}
-    found = [(name, node.lineno) for name, node in imported(source) if name.split(".")[0] in ("matplotlib", "sklearn")]
     return [line for name, line in found if line not in late or "pyplot" in name]
 
 
@@ -257,7 +256,7 @@ GENERATORS = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64
 def global_randomness(source: str) -> list[int]:
     """Lines that use the generator which NumPy or Python shares among everybody."""
     lines = []
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
             lines += [node.lineno] * (node.attr not in GENERATORS)
     for name, node in imported(source):
@@ -282,7 +281,7 @@ def test_a_shared_generator_would_be_found():
 def pickles(source: str) -> list[int]:
     """Lines that read or write pickles."""
     lines = []
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             lines += [node.lineno] * (not isinstance(node.value, ast.Constant) or node.value.value is not False)
     lines += [
@@ -306,7 +305,7 @@ def test_a_pickle_would_be_found():
 def poorly_documented(source: str, prefix: str, *, examples: bool = True) -> list[str]:
     """Public functions, classes and methods without a docstring, and public functions without an example."""
     names = []
-    for node in parsed(source).body:
+    for node in nodes(source)[0].body:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or node.name.startswith("_"):
             continue
         text = ast.get_docstring(node) or ""
@@ -348,7 +347,7 @@ def test_the_list_of_exceptions_is_no_longer_than_it_must_be():
 
 
 def test_every_module_says_what_it_is_for():
-    assert [path for path, source in SOURCES.items() if not ast.get_docstring(parsed(source))] == []
+    assert [path for path, source in SOURCES.items() if not ast.get_docstring(nodes(source)[0])] == []
 
 
 def test_a_missing_docstring_would_be_found():
