@@ -23,6 +23,7 @@ from numpynet.experiments.lottery_clock import Estimate, clock
 from numpynet.experiments.lottery_compare import ROUNDING, nearest_levels
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
+from numpynet.figures import new_figure, png_bytes
 from numpynet.lottery import run_folder, run_results, run_versions, training_files
 from numpynet.lottery.experiment import Experiment, identity
 from numpynet.lottery.presets import PRESETS, command_of
@@ -49,6 +50,20 @@ def made(tmp_path_factory):
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert lottery("run", "quick", *OPTIONS, "--out", folder) == 0
     return folder, out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def blank():
+    return png_bytes(new_figure(width=1, height=1)[0])
+
+
+@pytest.fixture(autouse=True)
+def blank_pictures(made, blank, monkeypatch):
+    """Pages that a test writes itself have figures, but blank pictures of them: drawing is most of their work.
+
+    Those of ``made`` are drawn.
+    """
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **options: file.write(blank))
 
 
 def test_a_run_says_what_it_will_do_what_it_does_and_what_came_out(made):
