@@ -26,6 +26,7 @@ import difflib
 import io
 import re
 import tokenize
+from types import MappingProxyType
 from typing import NamedTuple
 
 _BLOCK = re.compile(r"#+\s*(BEGIN|END) (SOLUTION|PROMPT|TESTS|HIDDEN TESTS)( NO PROMPT)?$")
@@ -108,18 +109,23 @@ class Marked:
     """
 
     def __init__(self, source: str, file: str = "solution.py") -> None:
-        self.file, self.lines = file, source.replace("\r\n", "\n").split("\n")
+        # Nothing here can be changed: what has been read is handed out again, see authoring.read_marked.
+        self.file, self.lines = file, tuple(source.replace("\r\n", "\n").split("\n"))
         try:
             ast.parse(source)
             tokens = list(tokenize.generate_tokens(io.StringIO("\n".join(self.lines)).readline))
         except (SyntaxError, tokenize.TokenError) as error:
             raise ValueError(f"{file} cannot be read as Python: {error}") from None
-        self.comments = {t.start[0] - 1: (t.string, t.start[1]) for t in tokens if t.type == tokenize.COMMENT}
-        self.alone = {k: text.rstrip() for k, (text, n) in self.comments.items() if not self.lines[k][:n].strip()}
-        self.statements = _statements(tokens)
-        self.blocks = self._blocks()
-        self.inside = {k: block for block in self.blocks for k in range(block.first, block.last + 1)}
-        self.prose = self._prose()
+        self.comments = MappingProxyType(
+            {t.start[0] - 1: (t.string, t.start[1]) for t in tokens if t.type == tokenize.COMMENT}
+        )
+        alone = {k: text.rstrip() for k, (text, n) in self.comments.items() if not self.lines[k][:n].strip()}
+        self.alone = MappingProxyType(alone)
+        self.statements = MappingProxyType(_statements(tokens))
+        self.blocks = tuple(self._blocks())
+        inside = {k: block for block in self.blocks for k in range(block.first, block.last + 1)}
+        self.inside = MappingProxyType(inside)
+        self.prose = frozenset(self._prose())
         for k in self.comments:
             word = re.match(r"#+\s*(TASK|HINT|MUTANT)\b", self._alone(k))
             if word and k not in self.prose and not _MEANT[word[1]].match(self._alone(k)):
@@ -129,7 +135,7 @@ class Marked:
             meant = difflib.get_close_matches(word[1], _WORDS, n=1, cutoff=0.75) if word and k not in self.prose else []
             if meant and word[1] != meant[0]:
                 raise self._wrong(k, f"{word[1]} is no mark; is {meant[0]} meant?")
-        self.tasks = self._tasks()
+        self.tasks = tuple(self._tasks())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -357,8 +363,8 @@ class Marked:
                 raise self._wrong(k, f"the line after mutant {found['name']} does not contain {found['old']!r}")
             # One line of a solution is another: no mark moves, so the file need not be read anew.
             changed = copy.copy(self)
-            changed.lines = [*self.lines]
-            changed.lines[line] = self.lines[line].replace(found["old"], found["new"], 1)
+            with_bug = self.lines[line].replace(found["old"], found["new"], 1)
+            changed.lines = (*self.lines[:line], with_bug, *self.lines[line + 1 :])
             source = changed.solution()
             try:
                 ast.parse(source)

@@ -1,11 +1,13 @@
 """The marks of a solution file: what each becomes, which files are refused, and that no answer is left."""
 
 import ast
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numpynet.classroom.authoring import read_marked
 from numpynet.classroom.markers import Marked
 from numpynet.classroom.notebook import notebook_of
 
@@ -207,3 +209,17 @@ def test_text_ends_with_a_mark_and_with_code(after):
     marked = Marked(f"# %% [markdown]\n# # Title\n#\n# Text: MUST and NOTES are words.\n{after}")
     assert marked.page() == "# Title\n\nText: MUST and NOTES are words.\n"
     assert len(marked.tasks) == after.count("TASK")
+
+
+def test_what_is_remembered_of_a_file_is_what_is_in_it_now_and_nobody_can_change_it(tmp_path):
+    """Two files of one text are told apart, a file that was changed is read anew, and the lists could be appended to."""
+    path, copy = tmp_path / "one.py", tmp_path / "two.py"
+    for file in (path, copy):
+        file.write_text(FULL)
+    first = read_marked(path)
+    assert (read_marked(copy).file, read_marked(copy).skeleton()) == ("two.py", first.skeleton())
+    for name, value in vars(first).items():
+        hash(tuple(value.items()) if isinstance(value, MappingProxyType) else value)  # of a list there is none
+        assert isinstance(value, (str, tuple, frozenset, MappingProxyType)), name
+    path.write_text(FULL.replace("points=2", "points=3"))
+    assert (read_marked(path).tasks[0].points, first.tasks[0].points) == (3, 2)
