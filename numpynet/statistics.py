@@ -159,7 +159,6 @@ def _positive_pairs(values, reference) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-@functools.cache
 def t_quantile(df: int, probability: float = 0.975) -> float:
     """Return the quantile of Student's t law for an integer number of degrees of freedom, by bisection.
 
@@ -182,8 +181,13 @@ def t_quantile(df: int, probability: float = 0.975) -> float:
     >>> [round(t_quantile(df), 3) for df in (4, 7, 15)]
     [2.776, 2.365, 2.131]
     """
-    if df < 1 or not 0.5 < probability < 1:
-        raise ValueError(f"df must be >= 1 and probability in (0.5, 1), got {df!r} and {probability!r}")
+    if df % 1 != 0 or df < 1 or not 0.5 < probability < 1:
+        raise ValueError(f"df must be an integer >= 1 and probability in (0.5, 1), got {df!r} and {probability!r}")
+    return _t_quantile(int(df), float(probability))
+
+
+@functools.lru_cache(maxsize=1024)  # every interval of a report asks for the same few
+def _t_quantile(df: int, probability: float) -> float:
     low, high = 0.0, 1.0
     while _t_cdf(high, df) < probability:
         high *= 2

@@ -46,10 +46,31 @@ def test_quantiles_fall_to_those_of_the_normal_law():
     assert quantiles[-1] == pytest.approx(1.959964, abs=1e-3)  # the difference is about 2.4 / df
 
 
-@pytest.mark.parametrize("wrong", [(0, 0.975), (-3, 0.975), (4, 0.5), (4, 0.2), (4, 1.0), (4, math.nan)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (0, 0.975),
+        (-3, 0.975),
+        (4, 0.5),
+        (4, 0.2),
+        (4, 1.0),
+        (4, math.nan),
+        (2.5, 0.975),
+        (math.nan, 0.975),
+        (math.inf, 0.975),
+    ],
+)
 def test_quantiles_that_do_not_exist_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"df must be >= 1 and probability in \(0\.5, 1\)"):
+    with pytest.raises(ValueError, match=r"df must be an integer >= 1 and probability in \(0\.5, 1\)"):
         t_quantile(*wrong)
+
+
+def test_what_is_remembered_of_a_quantile_does_not_depend_on_how_its_arguments_are_written():
+    """Once 3 had been asked for, 3.0 was answered, and else refused; an array of one probability was refused at all."""
+    for df, probability in [(3.0, 0.99), (np.int64(3), np.float64(0.99)), (3, np.array(0.99)), (3, 0.99)]:
+        quantile = t_quantile(df, probability)
+        assert type(quantile) is float
+        assert quantile == pytest.approx(4.541, abs=5e-4)
 
 
 def test_an_interval_by_hand():
