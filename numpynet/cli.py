@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot write "±" shows "?", and the run goes on
     try:
         code = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # this process was started with it closed
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever read our output has gone, as in "| head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no broken pipe

@@ -265,7 +265,8 @@ def _without_interrupts() -> Iterator[None]:
 def _begin_worker(lifeline: Connection) -> None:
     """Prepare a worker: deaf to Ctrl-C, without a progress line of its own, and mortal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stderr = _NotATerminal(sys.stderr)
+    if sys.stderr is not None:
+        sys.stderr = _NotATerminal(sys.stderr)
     threading.Thread(target=_end_with_the_lifeline, args=(lifeline,), daemon=True).start()
 
 
@@ -284,7 +285,7 @@ class _NotATerminal:
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._begun = stream, ""
-        self._wipe = WIPE if stream is not None and stream.isatty() else ""
+        self._wipe = WIPE if stream.isatty() else ""
 
     def isatty(self) -> bool:
         return False

@@ -151,15 +151,17 @@ def wipe() -> None:
         _line = None
 
 
-def _write(stream: TextIO, text: str) -> None:
-    stream.write(text)
-    stream.flush()
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:  # as sys.stdout of a process that was started without one
+        stream.write(text)
+        stream.flush()
 
 
 def _width(stream: TextIO) -> int | None:
     """How much of a text stays on one line of a terminal: what is longer is wrapped, and could not be wiped."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns - 1 or None
+        columns = os.get_terminal_size(stream.fileno()).columns
+        return columns - 1 if columns > 0 else None  # a terminal that nobody told its size has 0
     except (OSError, ValueError, AttributeError):  # it has no number, or none that is a terminal's
         return None
 

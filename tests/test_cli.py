@@ -627,3 +627,19 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path):
 def test_a_folder_without_a_name_is_refused(numpynet_says):
     code, _, err = numpynet_says("train", "--epochs", "1", "--out", "")
     assert code == 2 and "the name of the folder is empty" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no sh")
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_a_command_that_is_started_without_an_output_does_its_work(tmp_path, closed):
+    """Of "numpynet ... >&-" Python makes sys.stdout = None, which cannot be flushed: a traceback, and 1."""
+    words = [sys.executable, "-m", "numpynet", "train", "--sizes", "64-10", "--epochs", "1", "--out", "run"]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "run" / "history.csv").exists()

@@ -296,3 +296,25 @@ def test_a_line_is_never_longer_than_the_terminal(monkeypatch, always_shown):
         assert len(seen) == 29
         assert seen.startswith("training   25 %  a note a")
         wipe()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="pseudo terminals of POSIX")
+@pytest.mark.parametrize(("columns", "seen"), [(0, "training   25 %  note"), (1, ""), (2, "t"), (9, "training")])
+def test_a_terminal_without_a_size_gets_the_whole_line_and_a_narrow_one_what_fits(
+    monkeypatch, always_shown, columns, seen
+):
+    """Of 0 columns the last character was cut off: of "trials 0 to 15" the 5."""
+    leader, follower = os.openpty()
+    monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((columns, 5)))
+    with os.fdopen(leader, "rb", buffering=0) as reading, os.fdopen(follower, "w") as stream:
+        Progress("training", 4, stream=stream).show(1, "note")
+        assert reading.read(200).decode() == "\r\x1b[K" + seen
+        wipe()
+
+
+def test_who_has_no_output_at_all_says_nothing(monkeypatch):
+    """Python sets sys.stdout to None where the process was started with it closed; print knows that, and say did not."""
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    say("level 3")
+    Progress("training", 4).show(4)
