@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import threading
 import time
@@ -23,6 +22,7 @@ from numpynet.experiments.publish import publish
 from numpynet.lottery import run_folder, run_results, run_versions
 from numpynet.lottery.experiment import Examples, Experiment, differences, load_examples
 from numpynet.lottery.imp import Level
+from numpynet.lottery.plain_files import json_objects
 from numpynet.lottery.presets import ABOUT, OPTIONS, PRESETS, command_of, scaled
 from numpynet.lottery.run import Group, clear_leftovers, run_group
 from numpynet.parallel import run_tasks
@@ -204,8 +204,19 @@ def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
     experiment, folder = groups[0].experiment, Path(groups[0].folder)
     progress = Progress("lottery", experiment.replicates * experiment.trainings)
     ended = threading.Event()
+    failed: list[Exception] = []
 
     def follow() -> None:
+        try:
+            show_all()
+        except Exception as error:  # nobody reads any more, as in "| head", or the terminal is gone
+            failed.append(error)
+
+    def check(*_) -> None:
+        if failed:
+            raise failed[0]
+
+    def show_all() -> None:
         path, position = folder / "log.jsonl", (folder / "log.jsonl").stat().st_size
         while True:
             last = ended.wait(0.5)
@@ -214,9 +225,8 @@ def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
                 new = file.read()
             whole = new[: new.rfind(b"\n") + 1]
             position += len(whole)
-            for line in whole.splitlines():
-                facts = json.loads(line)
-                if facts["event"] == "level":
+            for facts in json_objects(whole):
+                if facts.get("event") == "level":
                     say(_level_line(facts))
             progress.show(sum(1 for _ in folder.rglob("summary.json")), "trainings")
             if last:
@@ -225,11 +235,12 @@ def _elsewhere(groups: Sequence[Group], options: Namespace) -> None:
     watcher = threading.Thread(target=follow, daemon=True)
     watcher.start()
     try:
-        run_tasks(run_and_tell, groups, workers=options.workers, scheduler=options.scheduler, what=None)
+        run_tasks(run_and_tell, groups, workers=options.workers, scheduler=options.scheduler, what=None, on_done=check)
     finally:
         ended.set()
         watcher.join()
         progress.close()
+    check()
 
 
 def run_and_tell(group: Group) -> None:

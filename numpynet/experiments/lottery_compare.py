@@ -47,7 +47,8 @@ def compare_runs(options: Namespace) -> int:
     """
     runs = [(folder, run_folder.read_experiment(folder)) for folder in (options.first, options.second)]
     data = [read_json(folder / "data.json") for folder, _ in runs]
-    other = [key for key in data[0] if key.endswith(("_x", "_y")) and data[0][key] != data[1].get(key)]
+    digests = [f"{part}_{what}" for part in ("train", "validation", "test") for what in "xy"]
+    other = [key for key in digests if data[0].get(key) is None or data[0][key] != data[1].get(key)]
     if other:
         raise ValueError(
             f"{options.first} and {options.second} were not made on the same examples: {', '.join(other)} differ, so their "
@@ -57,7 +58,7 @@ def compare_runs(options: Namespace) -> int:
     found = [_by_seed(folder, experiment) for folder, experiment in runs]
     densities = [densities_of(of, experiment) for of, (_, experiment) in zip(found, runs)]
     pairs = nearest_levels(*densities, tolerance=options.tolerance)
-    rows, waiting = [], []
+    rows, waiting, unpaired = [], [], False
     for levels in pairs:
         left = _both(f"{100 * d[level]:.2f}" for d, level in zip(densities, levels))
         pair = [of.get((level, "ticket")) for of, level in zip(found, levels)]
@@ -65,11 +66,12 @@ def compare_runs(options: Namespace) -> int:
         if both is None:
             waiting.append(left)
             continue
+        unpaired |= any(len(cell.trials) > len(both.trials) for cell in pair)
         rows.append(
             (
                 _both(map(str, levels)),
                 left,
-                *(t_interval(cell.values["test_accuracy_stop"]).text() for cell in pair),
+                *(t_interval(cell.of("test_accuracy_stop", both.trials)).text() for cell in pair),
                 f"{both.difference.text(sign=True)} ({both.positive}/{both.difference.n})",
             )
         )
@@ -86,6 +88,10 @@ def compare_runs(options: Namespace) -> int:
     if versions[0] != versions[1]:
         told = (f"{name} with {text}" for name, text in zip(names, versions))
         remark.append(f"They were trained with other versions, which may give other numbers: {'; '.join(told)}.")
+    if unpaired:
+        remark.append(
+            "All numbers of a level are those of the seeds that have finished it in both runs; others have no partner."
+        )
     remark += _about_densities(names, densities, pairs, [experiment for _, experiment in runs], options.tolerance)
     if waiting:
         remark.append(f"Not compared, because no seed has finished there in both runs: {', '.join(waiting)} %.")
@@ -103,7 +109,8 @@ def compare_runs(options: Namespace) -> int:
         pictures={
             "compare.png": (
                 lottery_figures.overlaid(names, found, densities),
-                "Test accuracy of the tickets at the early stop, every level at its own density. Bands: 95 % t-intervals.",
+                "Test accuracy of the tickets at the early stop, all replicates of each run, every level at its own density. "
+                "Bands: 95 % t-intervals.",
             )
         },
         settings={
@@ -181,11 +188,15 @@ def _about_densities(
     if len(possible) > len(pairs):
         needed = max(_apart(densities[0][a], densities[1][b]) for a, b in possible)
         lines.append(f"With --tolerance {math.ceil(1000 * needed) / 1000:g} it would be {len(possible)} pairs.")
-    if any(_apart(*of_level) > ROUNDING for of_level in zip(*densities)):
-        rate = max(experiments[0].layer_rates().values())
+    rates, scopes = [experiment.layer_rates().values() for experiment in experiments], {e.scope for e in experiments}
+    rate = max(rates[0])
+    one_rate = all({rate} == {*of_layers} for of_layers in rates)
+    if not one_rate and any(_apart(*of_level) > ROUNDING for of_level in zip(*densities)):
+        words = ["--scope layer"] * (len(scopes) > 1) + [f"--rate {rate:g}"]
+        words += [f"--output-rate {rate:g}"] * (scopes != {"global"})  # a global cut has no other
         lines.append(
             "Runs with one rate for all layers have equal densities at equal levels, whatever the sizes of their nets: "
-            f"--rate {rate:g} --output-rate {rate:g} for both."
+            f"{' '.join(words)} for both."
         )
     return lines
 

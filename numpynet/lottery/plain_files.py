@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +128,28 @@ def parse_json(text: str) -> Any:
     if inside:
         raise too_deep
     return value
+
+
+def json_objects(lines: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a log, one a line; half a line, of a process that was killed, is passed over.
+
+    Parameters
+    ----------
+    lines : of the log, in UTF-8
+
+    Yields
+    ------
+    name -> value
+
+    Examples
+    --------
+    >>> list(json_objects(b'{"event": "begun"}\\n{"event": "star'))
+    [{'event': 'begun'}]
+    """
+    for line in lines.splitlines():
+        try:
+            value = parse_json(line.decode("utf-8"))
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value

@@ -7,12 +7,12 @@ say it, because it is gone or was written by an older numpynet, the versions tha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpynet.lottery.imp import Arm
-from numpynet.lottery.plain_files import parse_json, read_json
+from numpynet.lottery.plain_files import json_objects, read_json
 from numpynet.storage import StorageError
 
 UNKNOWN = "not known"
@@ -115,15 +115,18 @@ def _of_trainings(folder: Path) -> dict[tuple[int, int, str], list[dict[str, str
     """Return (trial, level, arm) -> the versions of everyone who took part in the training that is kept."""
     found: dict[tuple[int, int, str], list[dict[str, str]]] = {}
     of_command: dict[str, str] = {}
-    for event in _events(folder):
+    path = folder / "log.jsonl"
+    for event in json_objects(path.read_bytes()) if path.exists() else ():
         what = event.get("event")
         versions = _checked(event.get("versions"))
         if what == "begun":
             of_command = versions
         elif what in ("started", "resumed", "trained"):
             trials, level, arm = (event.get(name) for name in ("trials", "level", "arm"))
-            for trial in trials if isinstance(trials, list) else ():
-                took_part = found.setdefault((trial, level, arm), [])
+            if not isinstance(trials, list) or not all(isinstance(n, int) for n in (*trials, level)):
+                continue  # no line of ours
+            for trial in trials:
+                took_part = found.setdefault((trial, level, str(arm)), [])
                 if what == "started":  # from the first step on, so whatever was trained before has no part in it
                     took_part[:] = [versions]
                 elif what == "resumed":
@@ -131,20 +134,6 @@ def _of_trainings(folder: Path) -> dict[tuple[int, int, str], list[dict[str, str
                 elif not took_part:  # a log of before "started"
                     took_part.append(of_command)
     return found
-
-
-def _events(folder: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = (folder / "log.jsonl").read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        try:
-            event = parse_json(line.decode("utf-8"))
-        except ValueError:  # half a line, of a process that was killed
-            continue
-        if isinstance(event, dict):
-            yield event
 
 
 def _begun_with(folder: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import time
 from argparse import Namespace
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from numpynet.cli import build_parser, main
 from numpynet.experiments import lottery_clock, lottery_command
 from numpynet.experiments.findings import read_results
 from numpynet.experiments.lottery_clock import Estimate, clock
-from numpynet.experiments.lottery_compare import ROUNDING, nearest_levels
+from numpynet.experiments.lottery_compare import ROUNDING, _about_densities, nearest_levels
 from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.figures import new_figure, png_bytes
@@ -139,6 +140,49 @@ def test_workers_and_command_share_one_line_of_the_terminal(tmp_path, monkeypatc
     assert all(re.fullmatch(r"trials? [\d to]+ +level +\d .*ticket \d+\.\d\d", line) for line in screen.lines)
 
 
+def test_who_watches_workers_passes_over_half_a_line_of_the_log(tmp_path, monkeypatch, capsys):
+    """The thread that watches died of it, with a traceback, and nothing more was shown."""
+    experiment = replace(TINY, controls=(), rounds=0)
+    run_folder.claim(tmp_path, experiment, EXAMPLES, {})
+    run_folder.log(tmp_path, "begun")
+    groups = [Group(str(tmp_path), experiment, trials) for trials in experiment.groups]
+
+    def killed_in_the_middle(*arguments, **options):
+        with open(tmp_path / "log.jsonl", "ab") as file:
+            file.write(b'{"event": "level", "tri')
+        return run_tasks(*arguments, **options)
+
+    run_tasks = lottery_command.run_tasks
+    monkeypatch.setattr(lottery_command, "run_tasks", killed_in_the_middle)
+    lottery_command._elsewhere(groups, Namespace(workers=2, scheduler=None))
+    said = capsys.readouterr()
+    assert (len(said.out.splitlines()), said.err) == (len(groups), "")
+
+
+def test_a_reader_that_has_gone_ends_a_run_of_workers_without_a_word(tmp_path, monkeypatch, capsys):
+    """The thread that watches printed its traceback, and the workers went on to the end for nobody."""
+    experiment = replace(TINY, controls=(), rounds=0, stack=1, replicates=12)
+    run_folder.claim(tmp_path, experiment, EXAMPLES, {})
+    run_folder.log(tmp_path, "begun")
+    groups = [Group(str(tmp_path), experiment, trials) for trials in experiment.groups]
+
+    def gone(text):
+        raise BrokenPipeError
+
+    def slowly(function, tasks, *, on_done, **options):
+        for index, task in enumerate(tasks):
+            function(task)
+            time.sleep(0.2)
+            on_done(index, None)
+
+    monkeypatch.setattr(lottery_command, "say", gone)
+    monkeypatch.setattr(lottery_command, "run_tasks", slowly)
+    with pytest.raises(BrokenPipeError):
+        lottery_command._elsewhere(groups, Namespace(workers=2, scheduler=None))
+    assert 0 < len(run_results.finished(tmp_path, experiment)) < 12
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_same_command_again_has_nothing_left_to_do(made, capsys, monkeypatch):
     monkeypatch.setattr(lottery_command, "_publish", lambda folder: None)
     before = contents(made[0])
@@ -170,7 +214,7 @@ def test_the_page_names_the_identity_that_the_run_was_begun_with(made, tmp_path)
     shutil.copytree(made[0], tmp_path / "run")
     path = tmp_path / "run/config.json"
     options = json.loads(path.read_text())["experiment"]
-    del options["compact"]
+    del options["criterion"]
     path.write_text(json.dumps({"digest": identity(options), "experiment": options}))
     assert lottery_report(tmp_path / "run").settings["identity of the configuration"] == identity(options)[:16]
     assert lottery_report(made[0]).settings["identity of the configuration"] != identity(options)[:16]
@@ -342,6 +386,14 @@ def test_two_runs_are_compared_seed_by_seed(made, tmp_path, capsys):
         difference = [first[s, level] - second[s, level] for s in range(2)]
         assert t_interval(difference).text(sign=True) in out
     assert (tmp_path / "page/compare.png").exists()
+    # With the third seed, which has no partner, the means of a row would differ by something else than their difference.
+    for level in range(3):
+        (line,) = [line for line in out.splitlines() if re.match(rf"{level}  ", line)]
+        for of in (first, second):
+            assert f"  {t_interval([of[s, level] for s in range(2)]).text()}  " in line
+    assert "those of the seeds that have finished it in both runs" in out
+    assert lottery("compare", other, other, "--out", tmp_path / "page") == 0
+    assert "both runs" not in capsys.readouterr().out
 
 
 def test_levels_are_compared_where_they_leave_the_same_share_and_others_are_named(made, tmp_path, capsys):
@@ -418,6 +470,33 @@ def test_a_run_that_is_only_shorter_is_not_told_to_take_other_rates(made, tmp_pa
     assert "--tolerance" not in out and "--rate" not in out
 
 
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ([{"scope": "global", "output_rate": None}] * 2, "--rate 0.3 for both"),
+        (
+            [{"scope": "global", "output_rate": None}, {"output_rate": None}],
+            "--scope layer --rate 0.3 --output-rate 0.3 for both",
+        ),
+        ([{"output_rate": 0.3}] * 2, None),
+    ],
+)
+def test_rates_are_advised_that_the_command_takes_and_the_runs_have_not(changes, advice):
+    """To a global cut an output rate was advised, which "lottery run" refuses."""
+    rates = (0.3, 0.3) if advice is None else (0.3, 0.5)
+    both = [replace(TINY, rate=rate, **change) for rate, change in zip(rates, changes)]
+    lines = _about_densities(["one", "other"], [[1.0, 0.7], [1.0, 0.5]], [(0, 0)], both, 0.05)
+    assert [line.partition("of their nets: ")[2] for line in lines if "--rate" in line] == (
+        [] if advice is None else [f"{advice}."]
+    )
+    if advice is not None:
+        parsed(
+            "quick",
+            *advice.removesuffix(" for both").split(),
+            *(["--scope", "global"] if "layer" not in advice else []),
+        )
+
+
 falling = st.lists(st.floats(0.01, 1), max_size=8).map(lambda densities: [1.0, *sorted(densities, reverse=True)])
 
 
@@ -480,6 +559,10 @@ def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
     (other / "data.json").write_text(json.dumps(record | {"train_x": "0"}))
     assert lottery("compare", made[0], other) == 2
     assert "train_x differ" in capsys.readouterr().err
+    for names in ((made[0], other), (other, made[0])):  # of data that nobody knows, nobody knows that they are the same
+        (other / "data.json").write_text("{}")
+        assert lottery("compare", *names) == 2
+        assert "train_x, train_y, validation_x" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

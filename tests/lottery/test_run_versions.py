@@ -61,6 +61,14 @@ def test_half_a_line_and_lines_of_others_are_passed_over(tmp_path):
     assert numpy_of(tmp_path, row()) == {"2.4.6": 1}
 
 
+def test_lines_that_another_program_might_have_written_are_passed_over(tmp_path):
+    """A list in the place of a number ended the report with "unhashable type: 'list'"."""
+    event(tmp_path, "started", versions=OLD)
+    for other in ({"trials": [[0]]}, {"level": {}}, {"arm": ["ticket"]}, {"trials": 0}, {"level": None}):
+        log(tmp_path, "started", **{"trials": [0], "level": 0, "arm": "ticket", "versions": NEW} | other)
+    assert numpy_of(tmp_path, row()) == {"2.1.0": 1}
+
+
 def test_an_older_log_names_the_versions_of_the_command(tmp_path):
     log(tmp_path, "begun", done=0, versions=OLD)
     event(tmp_path, "trained", seconds=1.0)
