@@ -24,9 +24,10 @@ from numpynet.parameters import Parameters
 BLOCK = 2**19
 
 # What decays and is fed no more, Adam's memory of a pixel that is hardly ever seen for instance, falls below the normal
-# numbers (2^-126 in float32) and stays there for good: times 0.9 the last of them rounds to itself. Some processors take a
-# hundred times as long over such a number. So now and then it is set to 0, which no parameter notices: with epsilon 1e-8 it
-# would move by less than 1e-29 times the learning rate.
+# numbers (2^-126 in float32) and stays there for good: times 0.9 the last of them rounds to itself. Many processors take
+# dozens of times as long over such a number. So now and then it is set to 0, which no parameter notices: with epsilon 1e-8 it
+# would move by less than 1e-29 times the learning rate. Where epsilon is so small that it does not hide the root of such a
+# number (below 1e-12 in float32), nothing is forgotten.
 FORGET_EVERY = 64  # steps
 
 
@@ -81,7 +82,8 @@ class _Elementwise:
         return OptimizerState(0, {name: np.zeros_like(theta) for name in self.slots}, np.empty_like(theta))
 
     def step(self, theta: np.ndarray, grad: np.ndarray, state: OptimizerState, lr: float) -> None:
-        """Make one step; theta and state change in place. Every 64 steps the state forgets what has become subnormal.
+        """Make one step; theta and state change in place. Every 64 steps the state forgets what has become subnormal, unless
+        epsilon is so small that a parameter could notice.
 
         Parameters
         ----------
@@ -92,7 +94,7 @@ class _Elementwise:
         if theta.shape != grad.shape or theta.dtype != grad.dtype:
             raise ValueError(f"grad {grad.shape} {grad.dtype} must be of the form of theta {theta.shape} {theta.dtype}")
         state.step += 1
-        if state.step % FORGET_EVERY == 0:
+        if state.step % FORGET_EVERY == 0 and self._may_forget(theta.dtype):
             state.forget_subnormal()
         arrays = [theta, grad, *(state.slots[name] for name in self.slots), state.scratch]
         if theta.size <= BLOCK or not all(array.flags.c_contiguous for array in arrays):
@@ -101,6 +103,9 @@ class _Elementwise:
         flat = [array.reshape(-1) for array in arrays]  # views
         for start in range(0, theta.size, BLOCK):
             self._update(*(array[start : start + BLOCK] for array in flat), float(lr), state.step)
+
+    def _may_forget(self, dtype: np.dtype) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,9 @@ class RMSProp(_Elementwise):
         _share(self, "beta")
         _epsilon(self)
 
+    def _may_forget(self, dtype):
+        return _hides_subnormal(self.epsilon, dtype)
+
     def _update(self, theta, g, s, scratch, lr, t):
         np.multiply(g, g, out=scratch)
         scratch *= 1 - self.beta
@@ -235,6 +243,9 @@ class Adam(_Elementwise):
     def __post_init__(self) -> None:
         _share(self, "beta1", "beta2")
         _epsilon(self)
+
+    def _may_forget(self, dtype):
+        return _hides_subnormal(self.epsilon, dtype)
 
     def _update(self, theta, g, m, s, scratch, lr, t):
         n1 = (1 - self.beta1**t) / (1 - self.beta1)  # 1 + beta1 + ... + beta1^(t - 1)
@@ -391,6 +402,12 @@ def _epsilon(optimizer: object) -> None:
     epsilon = keep_float(optimizer, "epsilon")
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon is {epsilon!r}, but a number > 0 is needed: it keeps 0 / 0 away from pruned weights")
+
+
+def _hides_subnormal(epsilon: float, dtype: np.dtype) -> bool:
+    """Whether sqrt(s) + epsilon is epsilon but for rounding, whatever the subnormal number s is."""
+    numbers = np.finfo(dtype)
+    return math.sqrt(numbers.tiny) < epsilon * numbers.eps
 
 
 def clip_global_norm(gradients: Parameters, limit: float, *, out: Parameters | None = None) -> Parameters:

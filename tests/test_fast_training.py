@@ -9,7 +9,14 @@ from numpynet import optimizers, survivors, training
 from numpynet.data.dataset import Split
 from numpynet.equations import leaky_relu, relu, tanh
 from numpynet.equations.activations import Activation
-from numpynet.layer_rules import dropconnect, plain_layer, standout, targeted_weight_dropout, unit_dropout
+from numpynet.layer_rules import (
+    LayerRule,
+    dropconnect,
+    plain_layer,
+    standout,
+    targeted_weight_dropout,
+    unit_dropout,
+)
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Decay, Momentum, Nesterov, RMSProp
 from numpynet.parameters import Parameters
@@ -291,6 +298,46 @@ def test_a_rule_that_says_so_keeps_neither_output_nor_gradient(rule, noisy, mask
     kept = [x, W, b, dz, *arrays_in(cache)]
     assert len(kept) > 6
     assert not any(np.shares_memory(own, other) for own in (z, dx) for other in kept)
+
+
+def _keeping_forward(x, W, b, noise, *, weight_mask=None):
+    z = x @ W + b
+    return z, [x, W, z, z.copy()]
+
+
+def _keeping_backward(dz, cache, *, need_dx=True, out=None):
+    x, W, z, z_as_it_was = cache
+    assert np.array_equal(z, z_as_it_was)
+    np.matmul(x.mT, dz, out=out[0])
+    np.sum(dz, axis=-2, out=out[1])
+    dx = dz @ W.mT
+    cache += [dx, dx.copy()]
+    return dx, *out
+
+
+@every_writing
+def test_nothing_is_written_over_what_a_rule_may_have_kept(activation):
+    """A rule says of itself whether its arrays may be taken; one that says nothing has kept them."""
+    keeping = LayerRule("keeping", None, _keeping_forward, _keeping_backward)
+    net, rng = MLP(SIZES, activation=activation, rules=(keeping,) * (len(SIZES) - 1)), np.random.default_rng(3)
+    theta = net.init(rng, dtype=np.float64)
+    x, dlogits = (rng.standard_normal((6, d)) for d in (SIZES[0], SIZES[-1]))
+    _, caches = net.forward(theta, x)
+    net.backward(dlogits, caches)
+    for _, _, z, z_as_it_was, dx, dx_as_it_was in caches.linear:
+        assert np.array_equal(z, z_as_it_was)
+        assert np.array_equal(dx, dx_as_it_was)
+
+
+@every_writing
+def test_a_real_gradient_through_complex_activations_is_complex(activation):
+    rng = np.random.default_rng(0)
+    nets = [MLP(SIZES, activation=a) for a in (activation, activation._replace(takes_out=False))]
+    theta = nets[0].init(rng, dtype=np.float64)
+    x = rng.standard_normal((6, SIZES[0])) + 1e-3j
+    dlogits = rng.standard_normal((6, SIZES[-1]))
+    a, b = (net.backward(dlogits, net.forward(theta, x)[1]) for net in nets)
+    assert np.iscomplexobj(a.vector) and np.array_equal(a.vector, b.vector)
 
 
 def test_an_activation_that_knows_no_out_is_called_without():

@@ -229,6 +229,34 @@ def test_numbers_that_are_small_but_normal_are_remembered(optimizer):
         assert all(np.array_equal(slot, remembered, equal_nan=True) for slot in state.slots.values())
 
 
+@pytest.mark.parametrize("optimizer", [RMSProp(epsilon=1e-30), Adam(epsilon=1e-30), Adam(epsilon=1e-8)], ids=repr)
+@pytest.mark.parametrize("size", [1e-19, 1e-21, 1e-23])
+def test_squares_are_not_forgotten_where_epsilon_does_not_hide_them(optimizer, size, monkeypatch):
+    """Small gradients all along: without the memory of their squares a step was up to ten times as long."""
+    gradients = (size * np.random.default_rng(3).uniform(1, 2, (130, 7))).astype(np.float32)
+    ends = []
+    for every in (optimizers.FORGET_EVERY, 10**9):
+        monkeypatch.setattr(optimizers, "FORGET_EVERY", every)
+        theta = np.zeros(7, np.float32)
+        state = optimizer.init(theta)
+        for g in gradients:
+            optimizer.step(theta, g, state, 0.01)
+        ends.append(theta)
+    assert ends[1].any()
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
+
+
+@every_optimizer
+def test_it_is_forgotten_every_64_steps_and_no_other(optimizer):
+    theta = np.zeros(3)
+    state = optimizer.init(theta)
+    for step in range(1, 200):
+        for slot in state.slots.values():
+            slot[...] = 1e-310
+        optimizer.step(theta, theta, state, 0.0)
+        assert all((slot == 0).all() == (step % 64 == 0) for slot in state.slots.values())
+
+
 # ---- closed forms --------------------------------------------------------------------------------------------------
 
 numbers_of_steps = st.integers(1, 30)

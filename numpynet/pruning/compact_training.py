@@ -80,8 +80,7 @@ def train_compacted(
     while True:
         if state.weight_mask is not None and state.frozen is None:  # what train does with a mask, on the whole network
             state.weight_mask = own_mask(state.net, state.weight_mask, state.theta.dtype, state.theta.replicates)
-            state.theta *= state.weight_mask
-            state.optimizer.impose(state.weight_mask)
+            _impose(state)
         small = smaller(state)
         if small is not None:
             ended = yield from _train_small(small, state, train_split, monitors or {}, options)
@@ -98,6 +97,8 @@ def _train_whole(
     for record in train(state, train_split, monitors=monitors, **options):
         mask = state.weight_mask
         yield record
+        if _is_over(state, train_split, options):
+            return True
         if state.weight_mask is not mask or smaller(state) is not None:
             return False
     return True
@@ -109,7 +110,7 @@ def _train_small(
     """Train what is heard as long as that is exact; return whether that was to the end."""
     for name, split in {**monitors, "train_split": train_split}.items():  # of the whole network, before it is cut
         check_data(state.net, split, name, state.theta.dtype)
-    mask, inner = state.weight_mask, small.state_of(state)
+    decided, mask, inner = _what_decides(state), state.weight_mask.vector.copy(), small.state_of(state)
     views = {name: small.split_of(split) for name, split in monitors.items()}
     records = train(inner, small.split_of(train_split), monitors=views, **options)
     while True:
@@ -120,9 +121,35 @@ def _train_small(
         if record is None:
             return True
         yield record
-        if state.weight_mask is not mask or small.misses_memory(state):  # whoever watches may have changed them
+        if _is_over(state, train_split, options):
+            return True
+        # Whoever watches may have changed anything, the mask also in place.
+        if (
+            any(now is not then for now, then in zip(_what_decides(state), decided))
+            or (mask != state.weight_mask.vector).any()
+        ):
+            return False
+        _impose(state)
+        if small.misses_memory(state):
             return False
         small.refresh(inner, state)
+
+
+def _what_decides(state: TrainingState) -> tuple[Any, ...]:
+    """What is left out depends on these, and on what the optimizer remembers."""
+    return state.net, state.plan, state.weight_mask, state.frozen
+
+
+def _impose(state: TrainingState) -> None:
+    """What is pruned is 0, also where whoever watches a training has written to it."""
+    state.theta *= state.weight_mask
+    state.optimizer.impose(state.weight_mask)
+
+
+def _is_over(state: TrainingState, train_split: Split, options: dict[str, Any]) -> bool:
+    """Whether no step follows: then ``train``, too, leaves alone what whoever watches has changed."""
+    total, until = state.plan.total_steps(len(train_split.x)), options["until"]
+    return state.step >= (total if until is None else min(until, total))
 
 
 class Smaller(NamedTuple):
@@ -177,16 +204,15 @@ class Smaller(NamedTuple):
         return replace(state, net=self.net, theta=theta, weight_mask=mask, optimizer=optimizer)
 
     def refresh(self, inner: TrainingState, state: TrainingState) -> None:
-        """Take over what whoever watches may have changed.
+        """Take over what whoever watches may have changed: weights, mask, optimizer, place in the training, streams.
 
         Parameters
         ----------
-        inner : state of the small network; its weights and optimizer memory are overwritten
+        inner : state of the small network; all that it holds is overwritten
         state : of the whole network
         """
-        inner.theta.vector[...] = self.of(state.theta.vector)
-        for name, slot in inner.optimizer.slots.items():
-            slot[...] = self.of(state.optimizer.slots[name])
+        for name, value in vars(self.state_of(state)).items():
+            setattr(inner, name, value)
 
     def misses_memory(self, state: TrainingState) -> bool:
         """Say whether the optimizer remembers anything of what is left out; that would move it.

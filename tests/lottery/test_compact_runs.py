@@ -65,6 +65,12 @@ def test_masks_and_accuracies_of_every_level_are_those_of_the_plain_run(seed, op
             np.testing.assert_allclose(other.theta.vector, one.theta.vector, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_ladder_leaves_units_out_where_it_is_asked_to(compact, left_out):
+    climbed(replace(COMPACT, dtype="float64"), compact)
+    assert bool(left_out) == compact
+
+
 @pytest.mark.parametrize("stack", [1, 2])
 def test_a_run_like_quick_agrees_in_single_precision(tmp_path, stack, left_out):
     """The tolerance: the same masks, losses to 1 in 100000, accuracies to one of the 500 validation examples."""

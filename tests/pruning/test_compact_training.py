@@ -1,5 +1,7 @@
 """Training without the units that nobody hears is the same training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from numpynet.data.dataset import Split
 from numpynet.equations.activations import relu, sigmoid
+from numpynet.layer_rules import dropconnect
 from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam, Decay, Momentum, Nesterov, RMSProp
 from numpynet.parameters import Parameters
@@ -163,6 +166,64 @@ def test_whoever_watches_may_change_the_mask_and_the_parameters(mask_too):
     assert_equal_trainings(*ends)
 
 
+def _mask_in_place(state):
+    state.weight_mask *= sparse_mask(state.net, 3)
+
+
+def _mask_grows_in_place(state):
+    state.weight_mask["W2"][3:8] = 1
+
+
+def _pruned_weights_too(state):
+    state.theta.vector[...] = 0.3
+
+
+def _their_memory_too(state):
+    state.optimizer.slots["m_sum"][...] = 0.2
+
+
+def _optimizer_anew(state):
+    state.optimizer = state.plan.optimizer.init(state.theta.vector)
+
+
+def _next_epoch(state):
+    state.position = state.order.shape[-1]
+
+
+def _streams(state):
+    state.batch_rngs, state.dropout_rngs = ([np.random.default_rng(seed)] for seed in (7, 8))
+
+
+def _frozen(state):
+    state.frozen = Parameters(np.where(state.weight_mask.vector == 0, 0.1, 0.0), state.net.layout)
+
+
+def _decay(state):
+    state.plan = replace(state.plan, decay=Decay(decoupled=0.1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _mask_in_place, _mask_grows_in_place, _pruned_weights_too, _their_memory_too,
+        _optimizer_anew, _next_epoch, _streams, _frozen, _decay,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("at", [0, 5, 12])  # 12 is the last record: what is changed there stays as it is
+def test_whatever_a_watcher_changes_is_taken_as_train_takes_it(change, at):
+    """Of a mask changed in place, an optimizer begun anew and pruned weights that were written to, nothing was seen."""
+    net, split = MLP(SIZES, keep_prob=0.8), make_split()
+    ends = []
+    for way in (train, train_compacted):
+        state, records = begin(net, make_plan(optimizer=Adam()), split, weight_mask=sparse_mask(net, 2)), []
+        for record in way(state, split, monitors={"all": split}):
+            records.append(record)
+            if record.step == at:
+                change(state)
+        ends.append((state, records))
+    assert_equal_trainings(*ends)
+
+
 def test_what_a_watcher_has_changed_stays_after_a_stop():
     """Closing the training wrote the weights before the change over it."""
     net, split = MLP(SIZES), make_split()
@@ -245,6 +306,10 @@ def test_examples_that_do_not_fit_are_refused(columns, where):
         list(train_compacted(state, splits["train_split"], monitors={"other": splits["other"]}))
 
 
+class OwnOptimizer(SGD):
+    """Not known to be elementwise."""
+
+
 def _dead_memory(state):
     state.optimizer.slots["m_sum"][...] = state.weight_mask.vector
 
@@ -252,6 +317,10 @@ def _dead_memory(state):
 @pytest.mark.parametrize(
     ("settings", "spoil"),
     [
+        ({"keep_schedule": lambda step: 0.8}, None),
+        ({"optimizer": OwnOptimizer()}, None),
+        ({}, lambda state: setattr(state, "net", MLP(SIZES, rules=(None, dropconnect(0.8), None)))),
+        ({}, _frozen),
         ({"decay": Decay(decoupled=0.1)}, None),
         ({"decay": Decay(max_norm=0.5)}, None),
         ({"optimizer": Adam()}, _dead_memory),
