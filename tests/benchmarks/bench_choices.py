@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 
+from numpynet import optimizers
 from numpynet.equations.activations import relu
 from numpynet.equations.masks import sample_mask
+from numpynet.network import MLP
 from numpynet.optimizers import SGD, Adam
 from tests.benchmarks.bench_profile import Case
 from tests.benchmarks.contestants import (
@@ -85,6 +88,27 @@ def gathering(sizes: tuple[int, ...], batch: int, rounds: int) -> Result:
     return ratio("o", times, "one by one", "ahead", what=what, note=share)
 
 
+def pieces(rounds: int) -> list[Result]:
+    """Return a step of Adam on one piece as long as it is done over one on smaller pieces."""
+    n, results = MLP(LENET).layout.size, []
+    theta, g = (np.random.default_rng(seed).random(n, dtype=np.float32) for seed in range(2))
+    states = [Adam().init(theta) for _ in range(2)]
+    for length in (2**15, 2**13):
+
+        def in_small_pieces(length: int = length) -> None:
+            with mock.patch.object(optimizers, "BLOCK", length):
+                Adam().step(theta, g, states[1], 1e-9)
+
+        times = in_turns(
+            {"as it is": lambda: Adam().step(theta, g, states[0], 1e-9), "small": in_small_pieces},
+            rounds=rounds,
+            calls=20,
+        )
+        what = f"Adam, {n} numbers: at once / in pieces of {length}"
+        results.append(ratio("o", times, "as it is", "small", what=what, note="the optimizer alone"))
+    return results
+
+
 def measure(rounds: int) -> list[Result]:
     """Return what each choice gives."""
     return [
@@ -92,4 +116,5 @@ def measure(rounds: int) -> list[Result]:
         mask_drawing(rounds),
         gathering(LENET, LENET_BATCH, rounds),
         gathering(MNIST1D, MNIST1D_BATCH, rounds),
+        *pieces(rounds),
     ]
