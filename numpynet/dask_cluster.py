@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 ANSWER_SECONDS = 10  # a scheduler that was started just now needs a few
@@ -36,6 +37,9 @@ def check_scheduler(address: str) -> int:
     ...     print("distributed" in str(error) or "nowhere" in str(error))
     True
     """
+    port = address.rpartition(":")[2]
+    if re.fullmatch(r"-?\d+", port) and not 0 < int(port) < 1 << 16:  # a client would try it, and hear nothing
+        raise ValueError(f"the scheduler's address is {address!r}, but ports go from 1 to 65535")
     try:
         import distributed  # noqa: F401
     except ImportError:

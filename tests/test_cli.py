@@ -460,6 +460,16 @@ def test_a_scheduler_that_does_not_answer_is_no_error_of_the_command_line(numpyn
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999"])
+def test_a_port_that_is_none_is_an_error_of_the_command_line(numpynet_says, tmp_path, port):
+    """It was tried for 10 s, and ended with 1."""
+    address = f"tcp://127.0.0.1:{port}"
+    code, out, err = numpynet_says("lottery", "run", "quick", "--scheduler", address, "--out", tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert_one_line(err, address, "ports go from 1 to 65535")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("error", [ConnectionError, ConnectionRefusedError, TimeoutError])
 def test_a_connection_that_is_lost_is_no_error_of_the_command_line(numpynet_says, monkeypatch, error):
     def lose(options):

@@ -12,6 +12,7 @@ import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -94,8 +95,7 @@ def fetch_mnist(
     """
     mirrors = (base_url,) if isinstance(base_url, str) else tuple(base_url)
     for mirror in mirrors:
-        if not mirror.startswith(("http://", "https://")):
-            raise ValueError(f"base_url is {mirror!r}, but it must begin with http:// or https://")
+        _check_address(mirror)
     if not mirrors or attempts < 1:
         raise ValueError(f"nothing to try: base_url is {base_url!r} and attempts is {attempts}")
     search_folder = data_folder(folder)
@@ -108,6 +108,19 @@ def fetch_mnist(
         target_folder.mkdir(parents=True, exist_ok=True)
         _fetch_file(mirrors, target_folder / f"{name}.gz", sha256, progress, timeout, attempts, pause)
     return search_folder
+
+
+def _check_address(url: str) -> None:
+    """Refuse what no server can ever answer to."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url is {url!r}, but it must begin with http:// or https://")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0  # a port that is none raises
+    except ValueError:
+        named = False
+    if not named or not url.isprintable() or " " in url:
+        raise ValueError(f"base_url is {url!r}, which is no address; one looks like https://example.org/mnist/")
 
 
 def _check_present(path: Path, sha256: Mapping[str, str]) -> None:

@@ -282,6 +282,22 @@ def test_a_full_disk_is_not_blamed_on_the_server(server, tmp_path):
     ("options", "message"),
     [
         ({"base_url": "file:///data/"}, "must begin with http"),
+        *(
+            (
+                {"base_url": ("http://localhost/", f"http://{no_address}")},
+                "which is no address; one looks like https://",
+            )
+            for no_address in (
+                "",
+                "/mnist/",
+                ":80/",
+                "exa mple/",
+                "localhost:x/",
+                "localhost:99999/",
+                "localhost:0/",
+                "[::1/",
+            )
+        ),  # of a server "that did not answer", with exit code 1, it was said for most of them
         ({"base_url": ()}, "nothing to try"),
         ({"attempts": 0}, "nothing to try"),
     ],
