@@ -126,9 +126,10 @@ def aside() -> Iterator[None]:
     global _asides
     with _lock:
         _asides += 1
-        if _line is not None and _asides == 1:
-            _write(_line.owner.stream, WIPE)
     try:
+        with _lock:
+            if _line is not None and _asides == 1:
+                _write(_line.owner.stream, WIPE)
         yield
     finally:
         with _lock:
@@ -146,9 +147,9 @@ def wipe() -> None:
     """
     global _line
     with _lock:
-        if _line is not None and not _asides:
-            _write(_line.owner.stream, WIPE)
-        _line = None
+        gone, _line = _line, None
+        if gone is not None and not _asides:
+            _write(gone.owner.stream, WIPE)
 
 
 def _write(stream: TextIO | None, text: str) -> None:

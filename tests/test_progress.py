@@ -318,3 +318,18 @@ def test_who_has_no_output_at_all_says_nothing(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     say("level 3")
     Progress("training", 4).show(4)
+
+
+def test_a_terminal_that_is_gone_takes_no_later_line_away(always_shown):
+    """Whoever could not wipe the line counted for ever as writing something else, and no other line was shown."""
+    first, second = Terminal(), Terminal()
+    Progress("training", 4, stream=first).show(1)
+    first.close()
+    with pytest.raises(ValueError, match="closed"), aside():
+        raise AssertionError("it was not wiped, and the rest was written")
+    with pytest.raises(ValueError, match="closed"):
+        wipe()
+    thread = threading.Thread(target=lambda: Progress("again", 4, stream=second).show(1))
+    thread.start()
+    thread.join()
+    assert lines_of(second) == ["again   25 %  "]
