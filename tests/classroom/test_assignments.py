@@ -19,9 +19,10 @@ from numpynet.classroom.release import MANIFEST, is_marked, read_manifest, relea
 from numpynet.classroom.rungs import own_pair_check
 from numpynet.classroom.self_check import problems, subject_from
 from numpynet.classroom.submissions import Submission, read_submission
-from numpynet.classroom.task import assignment_names, load_assignment
+from numpynet.classroom.task import Check, Task, assignment_names, load_assignment
 from numpynet.cli import main
 from numpynet.conformance.contract import Subject
+from numpynet.gradcheck.report import Report
 
 NAMES = [name for name in assignment_names() if is_marked(load_assignment(name))]
 RULES = Rules("a salt")
@@ -296,6 +297,52 @@ def test_an_endless_loop_costs_one_task(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert out.startswith("1.1  ERROR") and "an endless loop?" in out
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarms")
+def test_after_a_check_that_took_too_long_the_others_of_the_task_are_not_tried_and_no_later_task_suffers(monkeypatch):
+    monkeypatch.setattr(practice, "SECONDS", 0.05)
+    tried = []
+
+    def endless(subject, seed):
+        while True:
+            ...
+
+    def fine(subject, seed):
+        tried.append(seed)
+        return Report("pass", "f", "f")
+
+    task = Task("1", "One", ("f",), (Check("a", 1, fine), Check("b", 1, endless), Check("c", 1, fine)))
+    subject = Subject("mine.py", {"f": abs})
+    results = check_task(task, subject, 7).checks
+    assert [(r.status, r.message.split(":")[0]) for r in results[::2]] == [("pass", ""), ("skip", "b took too long")]
+    assert results[1].status == "error" and "an endless loop?" in results[1].message
+    assert tried == [7]
+    assert not practice.passes(task, subject, 7)
+    assert practice.passes(task._replace(checks=task.checks[::2]), subject, 8)
+    assert tried == [7, 7, 8, 8]
+
+
+def test_a_check_is_tried_only_if_those_that_it_needs_have_passed():
+    tried = []
+
+    def answer(name, status):
+        def run(subject, seed):
+            tried.append(name)
+            return Report(status, "f", "f")
+
+        return run
+
+    checks = (
+        Check("a", 1, answer("a", "pass")),
+        Check("b", 1, answer("b", "fail"), needs=("a",)),
+        Check("c", 1, answer("c", "pass"), needs=("a", "b")),
+        Check("d", 1, answer("d", "pass"), needs=("c",)),
+    )
+    results = check_task(Task("1", "One", ("f",), checks), Subject("mine.py", {"f": abs}), 0).checks
+    assert [result.status for result in results] == ["pass", "fail", "skip", "skip"]
+    assert [result.message for result in results[2:]] == ["needs b", "needs c"]
+    assert tried == ["a", "b"]
 
 
 def test_a_file_that_cannot_be_imported_is_one_line(tmp_path, capsys):
