@@ -8,6 +8,7 @@ the rows N, which are false claims, oblige nobody.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpynet_site.scan import (
     Row,
     all_mentions,
     cited_ids,
+    definitions,
     docstring_mentions,
     marker_mentions,
     read_book,
@@ -260,3 +262,43 @@ test_of.__test__ = False  # a helper, whatever its name
 def test_the_obligation(mentions: list[Mention], not_yet: set[str], expected: list[str]) -> None:
     lines = complaints(SMALL_BOOK, mentions, not_yet)
     assert [line.strip() for line in lines if not line.startswith("not done")] == expected
+
+
+def test_definitions_are_found_wherever_a_statement_may_stand():
+    source = """
+if a:
+    def in_if(): ...
+elif b:
+    def in_elif(): ...
+else:
+    def in_else(): ...
+try:
+    def in_try(): ...
+except E:
+    def in_except(): ...
+finally:
+    def in_finally(): ...
+match a:
+    case 1:
+        def in_case(): ...
+class K:
+    with a:
+        async def method(self):
+            for _ in a:
+                while b:
+                    def inner(): ...
+f = lambda: 1
+"""
+    names = [
+        "in_if",
+        "in_elif",
+        "in_else",
+        "in_try",
+        "in_except",
+        "in_finally",
+        "in_case",
+        "K",
+        "K.method",
+        "K.method.inner",
+    ]
+    assert [name for name, _ in definitions(ast.parse(source))] == names
