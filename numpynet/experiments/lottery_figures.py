@@ -136,6 +136,11 @@ def _band_of(
     ax.plot(x, [v.mean() for v in values], color=colour, linestyle=line, label=label, linewidth=1.5)
 
 
+def _as_it_is(name: str) -> str:
+    """A label of any text: Matplotlib reads dollars as mathematics, and keeps what begins with _ out of the legend."""
+    return f"{' ' if name.startswith('_') else ''}{name}".replace("$", r"\$")
+
+
 def _of_runs(n: int) -> str:
     return "1 run" if n == 1 else f"mean of {n} runs, band: 95 % interval"
 
@@ -375,7 +380,7 @@ def overlaid(
         levels = sorted(level for level, arm in of if arm == "ticket")
         values = [100 * of[level, "ticket"].values["test_accuracy_stop"] for level in levels]
         x = [100 * own[level] for level in levels]
-        _band_of(ax, x, values, name, colour, "-")
+        _band_of(ax, x, values, _as_it_is(name), colour, "-")
         ax.scatter(x, [v.mean() for v in values], s=20, color=colour, zorder=3)
     percent_axis(ax, [d for own in densities for d in own])
     ax.set_ylabel("test accuracy of the ticket\nat the early stop, in %")

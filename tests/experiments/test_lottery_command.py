@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from numpynet import report
 from numpynet.cli import build_parser, main
-from numpynet.experiments import lottery_clock, lottery_command
+from numpynet.experiments import lottery_clock, lottery_command, lottery_figures
 from numpynet.experiments.findings import read_results
 from numpynet.experiments.lottery_clock import Estimate, clock
 from numpynet.experiments.lottery_compare import ROUNDING, _about_densities, nearest_levels
@@ -26,6 +27,7 @@ from numpynet.experiments.lottery_page import lottery_report
 from numpynet.experiments.lottery_ticket import ticket_of
 from numpynet.figures import new_figure, png_bytes
 from numpynet.lottery import run_folder, run_results, run_versions, training_files
+from numpynet.lottery.analysis import cells
 from numpynet.lottery.experiment import Experiment, identity
 from numpynet.lottery.presets import PRESETS, command_of
 from numpynet.lottery.run import Group
@@ -495,6 +497,17 @@ def test_rates_are_advised_that_the_command_takes_and_the_runs_have_not(changes,
             *advice.removesuffix(" for both").split(),
             *(["--scope", "global"] if "layer" not in advice else []),
         )
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "_hidden", "a$b_c", "$", r"back\slash"])
+def test_a_run_may_have_any_name(made, name):
+    """Of a folder "$\\frac$" Matplotlib said that it cannot be parsed; one that begins with _ was not in the legend."""
+    experiment = run_folder.read_experiment(made[0])
+    found = cells(run_results.finished(made[0], experiment))
+    figure = lottery_figures.overlaid(["run", name], [found] * 2, [experiment.densities()] * 2)
+    FigureCanvasAgg(figure).draw()
+    shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.replace(r"\$", "$").strip() for text in shown] == ["run", name]
 
 
 falling = st.lists(st.floats(0.01, 1), max_size=8).map(lambda densities: [1.0, *sorted(densities, reverse=True)])
