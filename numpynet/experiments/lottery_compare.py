@@ -87,7 +87,9 @@ def compare_runs(options: Namespace) -> int:
     versions = [_versions(folder, experiment) for folder, experiment in runs]
     if versions[0] != versions[1]:
         told = (f"{name} with {text}" for name, text in zip(names, versions))
-        remark.append(f"They were trained with other versions, which may give other numbers: {'; '.join(told)}.")
+        known = not any(run_versions.UNKNOWN in text for text in versions)
+        what = "They were" if known else "Nobody knows that they were not"
+        remark.append(f"{what} trained with other versions, which may give other numbers: {'; '.join(told)}.")
     if unpaired:
         remark.append(
             "All numbers of a level are those of the seeds that have finished it in both runs; others have no partner."

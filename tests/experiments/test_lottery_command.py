@@ -561,6 +561,11 @@ def test_two_runs_of_other_versions_are_compared_and_the_versions_are_named(
     assert settings["NumPy"] == "9.9"  # of who compares
     assert f"NumPy {versions['NumPy']}, Python" in settings["first run, trained with"]
     assert "9.9 (9 trainings)" in settings["second run, trained with"]
+    for name in ("log.jsonl", "environment.json"):
+        (half_done / name).unlink()
+    assert lottery("compare", made[0], half_done, "--out", tmp_path / "page") == 0
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "trained with other versions" in line]
+    assert said.startswith("Nobody knows that they were not") and said.endswith("half with versions not known.")
 
 
 def test_runs_that_are_no_pairs_are_not_compared(made, tmp_path, capsys):
