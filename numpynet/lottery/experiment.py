@@ -39,6 +39,7 @@ OPTIMIZERS = {
     "adam": optimizers.Adam(),
 }
 LOADERS = {"digits": load_digits, "mnist1d": load_mnist1d, "mnist": load_mnist}
+MOST = 10_000  # replicates, or draws of a control
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Experiment:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
                 raise ValueError(f"{name} is {value!r}, but an integer >= {low} is needed")
+            if name in ("replicates", "draws") and value > MOST:  # each has files and a row of its own
+                raise ValueError(f"{name} is {value}, but at most {MOST} are possible; a few already give an interval")
         for name in ("test_curve", "compact"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but True or False is needed")

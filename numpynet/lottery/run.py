@@ -105,7 +105,7 @@ def run_group(
     except DisconnectedError as error:
         raise DisconnectedError(
             f"after level {level.number if level else 0} of {_names(group)}: {error}. The levels before are kept; take fewer rounds, a "
-            "smaller rate, or min_keep 1"
+            f"smaller rate, or min_keep {experiment.min_keep + 1}"
         ) from error
 
 

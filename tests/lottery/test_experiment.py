@@ -102,6 +102,8 @@ def test_every_change_has_another_identity_and_is_named(name, value):
     ("options", "message"),
     [
         ({"replicates": 0}, "replicates is 0, but an integer >= 1"),
+        ({"replicates": 10**9}, "replicates is 1000000000, but at most 10000"),
+        ({"draws": 10**9}, "draws is 1000000000, but at most 10000"),
         ({"rounds": -1}, "rounds is -1"),
         ({"validation": 0}, "validation is 0"),
         ({"steps": True}, "steps is True"),
