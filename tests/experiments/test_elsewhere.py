@@ -36,10 +36,10 @@ def test_without_the_package_a_cluster_is_refused_before_anything_is_written(wor
 
 
 def test_workers_that_were_started_in_another_folder_write_into_that_of_the_run(tmp_path, monkeypatch):
-    def in_another_folder(function, tasks, *, workers, scheduler, what):
+    def in_another_folder(function, tasks, *, workers, scheduler, what, on_done):
         with monkeypatch.context() as elsewhere:
             elsewhere.chdir(tmp_path / "elsewhere")
-            run_tasks(function, tasks)
+            run_tasks(function, tasks, on_done=on_done)
 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
