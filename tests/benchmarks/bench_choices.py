@@ -11,8 +11,8 @@ from numpynet import optimizers
 from numpynet.equations.activations import relu
 from numpynet.equations.masks import sample_mask
 from numpynet.network import MLP
-from numpynet.optimizers import SGD, Adam
-from tests.benchmarks.bench_profile import Case
+from numpynet.optimizers import Adam
+from tests.benchmarks.bench_profile import cases
 from tests.benchmarks.contestants import (
     DOCUMENT,
     DOCUMENT_BATCH,
@@ -21,7 +21,6 @@ from tests.benchmarks.contestants import (
     LENET_BATCH,
     MNIST1D,
     MNIST1D_BATCH,
-    SMALL,
     STEPS,
     ours,
     random_split,
@@ -32,14 +31,8 @@ from tests.benchmarks.timing import in_turns
 
 def activations(rounds: int) -> list[Result]:
     """Return what is gained by activations that write over the arrays that they come from."""
-    mnist1d = next(iter(SMALL.values()))[2]().train
     results = []
-    for case in (
-        Case("o", LENET, LENET_BATCH, Adam()),
-        Case("o", DOCUMENT, DOCUMENT_BATCH, SGD(), keep_prob=DOCUMENT_KEEP_PROB),
-        Case("o", MNIST1D, MNIST1D_BATCH, Adam(), split=mnist1d),
-        Case("o", MNIST1D, MNIST1D_BATCH, Adam(), split=mnist1d, replicates=16),
-    ):
+    for case in (case for case in cases() if case.density is None):
         new = relu._replace(takes_out=False)
         times = in_turns({"written over": case.training(), "new": case.training(activation=new)}, rounds=rounds)
         name = "-".join(map(str, case.sizes)) + (f", {case.replicates} stacked" if case.replicates else "")
