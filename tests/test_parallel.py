@@ -158,6 +158,8 @@ def test_no_worker_outlives_an_interrupt_or_the_death_of_its_parent(tmp_path, si
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background job ignores Ctrl-C, and so would all that is started from it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert wait_until(lambda: len(list((tmp_path / "here").iterdir())) == 2)
